@@ -1,0 +1,46 @@
+package storage
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Key is a signing key. Its id is the kid, the RFC 7638 thumbprint of the public key.
+type Key struct {
+	Meta
+	// Ring is "access" for access tokens.
+	Ring string `json:"ring"`
+	// Algorithm is a JWS alg; State is "next", "active", "retiring" or "retired".
+	Algorithm string          `json:"alg"`
+	State     string          `json:"state"`
+	Public    json.RawMessage `json:"public,omitempty"`
+	// Sealed is the private JWK, sealed with the key encryption key.
+	Sealed   []byte     `json:"sealed"`
+	ActiveAt *time.Time `json:"active_at,omitempty"`
+}
+
+// KeyKind: filter by ring.
+var KeyKind = Kind{Name: "keys", Filters: []string{"ring"}, Authority: true, New: func() Record { return new(Key) }}
+
+func (k *Key) RecordMeta() *Meta { return &k.Meta }
+func (*Key) Kind() Kind          { return KeyKind }
+
+// Index implements Record.
+func (k *Key) Index() Index { return Index{Filters: map[string][]string{"ring": {k.Ring}}} }
+
+// Setting is one small document of the server's own: the sealed keyset ("keyset"), the global epoch ("epoch"), the mark of
+// the first start ("bootstrap").
+type Setting struct {
+	Meta
+	Value []byte `json:"value,omitempty"`
+	Epoch int64  `json:"epoch,omitempty"`
+}
+
+// SettingKind has no index but the id.
+var SettingKind = Kind{Name: "settings", Authority: true, New: func() Record { return new(Setting) }}
+
+func (s *Setting) RecordMeta() *Meta { return &s.Meta }
+func (*Setting) Kind() Kind          { return SettingKind }
+
+// Index implements Record.
+func (*Setting) Index() Index { return Index{} }

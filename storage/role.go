@@ -1,0 +1,24 @@
+package storage
+
+// Role is a named bundle of grants. Its id is the role's key.
+type Role struct {
+	Meta
+	Description string    `json:"description,omitempty"`
+	Grants      []Grant   `json:"grants"`
+	Inherits    []RoleKey `json:"inherits"`
+	Tenant      TenantID  `json:"tenant,omitempty"`
+	Protected   bool      `json:"protected,omitempty"`
+}
+
+// RoleKind: filter by tenant and by the roles inherited.
+var RoleKind = Kind{
+	Name: "roles", Filters: []string{"tenant", "inherits"}, Authority: true, New: func() Record { return new(Role) },
+}
+
+func (r *Role) RecordMeta() *Meta { return &r.Meta }
+func (*Role) Kind() Kind          { return RoleKind }
+
+// Index implements Record.
+func (r *Role) Index() Index {
+	return Index{Filters: map[string][]string{"tenant": {string(r.Tenant)}, "inherits": texts(r.Inherits)}}
+}

@@ -1,0 +1,30 @@
+package sqlite_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/writ-authz/writ/storage"
+	"github.com/writ-authz/writ/storage/sqlite"
+	"github.com/writ-authz/writ/storage/storagetest"
+)
+
+func TestConformance(t *testing.T) {
+	storagetest.Run(t, func(t *testing.T, kinds []storage.Kind, now func() time.Time) storage.Store {
+		return open(t, sqlite.Config{Dir: t.TempDir(), Now: now, Kinds: kinds})
+	})
+}
+
+func open(t testing.TB, cfg sqlite.Config) *sqlite.Store {
+	t.Helper()
+	store, err := sqlite.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
