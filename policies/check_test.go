@@ -1,0 +1,186 @@
+package policies_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/writ-authz/writ/policies"
+)
+
+func check(tb testing.TB, source policies.Source) []policies.Problem {
+	tb.Helper()
+	report, err := policies.Check(tb.Context(), source)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if (len(report.Problems) == 0) != (report.Revision != "") {
+		tb.Errorf("revision %q beside %d problems", report.Revision, len(report.Problems))
+	}
+	return slices.DeleteFunc(report.Problems, func(p policies.Problem) bool {
+		return strings.HasPrefix(p.File, "policies/rego/") // those are rego_test.go's
+	})
+}
+
+func TestCheckHasNothingAgainstAGoodDirectory(t *testing.T) {
+	if problems := check(t, policies.Source{Dir: write(t, zoo())}); len(problems) > 0 {
+		t.Error(problems)
+	}
+}
+
+func TestCheckNamesTheRuleAndThePlace(t *testing.T) {
+	const meta = "# METADATA\n# title: T\n# labels:\n#   rule: zoo.x\n"
+	for name, c := range map[string]struct{ body, rule, place string }{
+		"not formatted":         {"package apps.zoo\n\n" + meta + "x  if true\n", "format", "b.rego:1:1"},
+		"no metadata":           {"package apps.zoo\n\nx if input.a\n", "metadata", "b.rego:3:1"},
+		"a label of another":    {"package apps.zoo\n\n" + strings.Replace(meta, "zoo.x", "zoo.keeper", 1) + "x if input.a\n", "metadata", ".rego:"},
+		"no test":               {"package apps.zoo\n\n" + meta + "x if input.a\n", "test", "b.rego:1:1"},
+		"a deny without a test": {"package apps.zoo\n\n" + meta + "deny contains \"granted\" if input.a\n", "deny", "b.rego:7:1"},
+		"print":                 {"package apps.zoo\n\n" + meta + "x if {\n\tprint(\"x\")\n\tinput.a\n}\n", "debug", "b.rego:8:2"},
+		"with":                  {"package apps.zoo\n\n" + meta + "x if input.a with input as {}\n", "with", "b.rego:7:6"},
+		"the default once more": {"package apps.zoo\n\n" + meta + "# scope: document\ndefault x := false\n\nx := false if input.a\n", "default", "b.rego:10:1"},
+		"a constant":            {"package apps.zoo\n\n" + meta + "x if {\n\tinput.a\n\ttrue\n}\n", "constant", "b.rego:9:2"},
+		"!= over a loop":        {"package apps.zoo\n\n" + meta + "x if input.a[_] != 1\n", "loop", "b.rego:7:6"},
+		"a compile error":       {"package apps.zoo\n\n" + meta + "x if y\n", "compile", "b.rego:7:6"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := zoo()
+			files["apps/zoo/b.rego"] = c.body
+			problems := check(t, policies.Source{Dir: write(t, files)})
+			if !slices.ContainsFunc(problems, func(p policies.Problem) bool {
+				return p.Rule == c.rule && strings.Contains(p.String(), c.place)
+			}) {
+				t.Errorf("want %s at %s, got %v", c.rule, c.place, problems)
+			}
+		})
+	}
+}
+
+func TestCheckKeepsTheCoreClosed(t *testing.T) {
+	dir := core(t)
+	put(t, dir, "writ/introspection/more.rego", `package writ.introspection
+
+# METADATA
+# title: T
+# labels:
+#   rule: introspection.deny
+deny if input.context.x
+`)
+	replace(t, dir, "writ/decision/subject.rego", "default settled := false\n\n", "")
+	report, err := policies.Check(t.Context(), policies.Source{CoreDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"deny: the core has guards", "guard: writ.decision.settled has no default"} {
+		if !slices.ContainsFunc(report.Problems, func(p policies.Problem) bool { return strings.Contains(p.String(), want) }) {
+			t.Errorf("want %q, got %v", want, report.Problems)
+		}
+	}
+}
+
+func TestTestReportsFailuresAndWhatIsNotCovered(t *testing.T) {
+	files := zoo()
+	files["apps/zoo/b.rego"] = "package apps.zoo\n\n# METADATA\n# title: T\n# labels:\n#   rule: zoo.b\npermit contains \"granted\" if {\n\tinput.a\n\tinput.b\n}\n"
+	files["apps/zoo/b_test.rego"] = `package apps.zoo_test
+
+test_cases[note] if {
+	some note, tc in {"good": {"n": 1}, "bad": {"n": 2}}
+	tc.n == 1
+}
+
+test_strict if not to_number(input.x) == 1 with input as {"x": "y"}
+`
+	files["decisions/zoo.yaml"] = `
+- name: keepers open cages
+  why: it is their work
+  entrypoint: writ/decision
+  input: {subject: {type: animal, id: ada, not_after: 9223372036854775807}, action: {name: open}, resource: {type: zoo/cage}, caller: {address: unknown}}
+  allow: true
+  reasons: [zoo.keeper]
+- name: but not here
+  why: the golden decision is wrong
+  entrypoint: writ/decision
+  input: {subject: {type: animal, id: ada}, action: {name: open}, resource: {type: zoo/cage}, caller: {address: unknown}}
+  allow: false
+`
+	report, err := policies.Test(t.Context(), policies.Source{Dir: write(t, files)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := map[string]policies.TestResult{}
+	for _, r := range report.Tests {
+		results[r.Name] = r
+	}
+	for name, want := range map[string]string{
+		"apps.zoo_test.test_keeper": "", "apps.zoo_test.test_cases": "bad", "apps.zoo_test.test_strict": "to_number",
+		"golden: keepers open cages": "", "golden: but not here": "allow is true",
+	} {
+		r, ran := results[name]
+		if !ran || r.Pass != (want == "") || !strings.Contains(r.Message, want) {
+			t.Errorf("%s: ran %t, %+v", name, ran, r)
+		}
+	}
+	if report.Failed() < 3 {
+		t.Errorf("%d failed", report.Failed())
+	}
+	found := false
+	for _, c := range report.Coverage {
+		if filepath.Base(c.File) == "b.rego" {
+			found = c.Percent < 100 && len(c.Uncovered) > 0
+		}
+		if filepath.Base(c.File) == "zoo.rego" && c.Percent != 100 {
+			t.Errorf("%+v", c)
+		}
+	}
+	if !found {
+		t.Error("what no test reaches is not reported")
+	}
+}
+
+func TestFormatFormats(t *testing.T) {
+	files := zoo()
+	files["apps/zoo/b.rego"] = "package apps.zoo\nx   if { true }\n"
+	dir := write(t, files)
+	changed, err := policies.Format(dir, false)
+	if err != nil || len(changed) != 1 || filepath.Base(changed[0]) != "b.rego" {
+		t.Fatalf("%v %v", changed, err)
+	}
+	if _, err := policies.Format(dir, true); err != nil {
+		t.Fatal(err)
+	}
+	if body, _ := os.ReadFile(changed[0]); !strings.HasPrefix(string(body), "package apps.zoo\n\nx ") {
+		t.Errorf("formatted to %s", body)
+	}
+	if changed, err := policies.Format(dir, false); err != nil || len(changed) != 0 {
+		t.Errorf("%v %v", changed, err)
+	}
+	put(t, dir, "apps/zoo/b.rego", "package\n")
+	if _, err := policies.Format(dir, true); err == nil || len(policies.Problems(err)) == 0 {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestEvalExplains(t *testing.T) {
+	source := policies.Source{Dir: write(t, zoo())}
+	for input, want := range map[string]struct {
+		allow bool
+		code  string
+	}{
+		`{"subject": {"id": "ada"}, "resource": {"type": "zoo/cage"}, "caller": {"address": "unknown"}}`:                              {true, "zoo.keeper"},
+		"subject: {id: bob}\nresource: {type: zoo/cage}\ncaller: {address: unknown}\n":                                                {false, "not_granted"},
+		`{"subject": {"id": "ada"}, "resource": {"type": "zoo/cage"}, "caller": {"address": "unknown"}, "context": {"closed": true}}`: {false, "zoo.closed"},
+	} {
+		e, err := policies.Eval(t.Context(), source, policies.EntryDecision, strings.NewReader(input))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Allow != want.allow || len(e.Reasons) != 1 || e.Reasons[0].Code != want.code || e.PolicyRevision == "" {
+			t.Errorf("%s: %+v", input, e)
+		}
+	}
+	if _, err := policies.Eval(t.Context(), source, policies.EntryDecision, strings.NewReader(`{"sbject": {}}`)); err == nil {
+		t.Error("a misspelt input is evaluated")
+	}
+}

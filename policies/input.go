@@ -1,0 +1,463 @@
+package policies
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// ErrQuestion says that a question's own JSON is no object of the JSON data model. It always comes with ErrUndecided.
+var ErrQuestion = errors.New("bad question")
+
+// maxJSONDepth bounds what an asker may nest in properties and context.
+const maxJSONDepth = 64
+
+// key holds the terms of the input's fixed keys and values. It is never modified.
+var key = newKeys()
+
+type keys struct {
+	entrypoint, subject, action, resource, context, caller, client, token, now                      *ast.Term
+	name, properties, typ, id, exists, tenant, tenantEnabled, path, covers, self, before, after     *ast.Term
+	changes, otherOwners, ownersBefore, proof, reason, detail                                       *ast.Term
+	clientID, scoped, scopes, audiences, sid, authTime, userToken, external, public, plane, address *ast.Term
+	active, notBefore, notAfter, protected, temporaryPassword, groups, roles, grants, grantTypes    *ast.Term
+	retrievable, attributes, grantType, named, candidates, lifetime, refresh, format                *ast.Term
+	allow, reasons, obligations, code, rule                                                         *ast.Term
+	any, empty, forever, zero, yes, no, null, object, array                                         *ast.Term
+}
+
+func newKeys() *keys {
+	s := ast.StringTerm
+	return &keys{
+		entrypoint: s("entrypoint"), subject: s("subject"), action: s("action"), resource: s("resource"), context: s("context"),
+		caller: s("caller"), client: s("client"), token: s("token"), now: s("now"),
+
+		name: s("name"), properties: s("properties"), typ: s("type"), id: s("id"), exists: s("exists"), tenant: s("tenant"),
+		tenantEnabled: s("tenant_enabled"), path: s("path"), covers: s("covers"), self: s("self"), before: s("before"),
+		after: s("after"), changes: s("changes"), otherOwners: s("other_owners"), ownersBefore: s("owners_before"),
+		proof: s("proof"), reason: s("reason"), detail: s("detail"),
+
+		clientID: s("client_id"), scoped: s("scoped"), scopes: s("scopes"), audiences: s("audiences"), sid: s("sid"),
+		authTime: s("auth_time"), userToken: s("user_token"), external: s("external"), public: s("public"), plane: s("plane"),
+		address: s("address"),
+
+		active: s("active"), notBefore: s("not_before"), notAfter: s("not_after"), protected: s("protected"),
+		temporaryPassword: s("temporary_password"), groups: s("groups"), roles: s("roles"), grants: s("grants"),
+		grantTypes: s("grant_types"), retrievable: s("retrievable"), attributes: s("attributes"), grantType: s("grant_type"),
+		named: s("named"), candidates: s("candidates"), lifetime: s("lifetime"), refresh: s("refresh"), format: s("format"),
+
+		allow: s("allow"), reasons: s("reasons"), obligations: s("obligations"), code: s("code"), rule: s("rule"),
+
+		any: s("*"), empty: ast.InternedEmptyString, forever: number(Forever), zero: number(0), yes: ast.InternedBooleanTrue,
+		no: ast.InternedBooleanFalse, null: ast.InternedNullTerm, object: ast.InternedEmptyObject, array: ast.InternedEmptyArray,
+	}
+}
+
+func number(n int64) *ast.Term { return ast.InternedTerm(n) }
+
+func flag(b bool) *ast.Term {
+	if b {
+		return key.yes
+	}
+	return key.no
+}
+
+// text returns a term of a string that differs from question to question.
+func text(s string) *ast.Term {
+	if s == "" {
+		return key.empty
+	}
+	return ast.StringTerm(s)
+}
+
+func nanoseconds(t time.Time, zero *ast.Term) *ast.Term {
+	if t.IsZero() {
+		return zero
+	}
+	return number(t.UnixNano())
+}
+
+type pair = [2]*ast.Term
+
+func object(pairs ...pair) *ast.Term {
+	return ast.NewTerm(ast.NewObject(pairs...))
+}
+
+// nameSet is {name: true}.
+func nameSet(names []string) *ast.Term {
+	if len(names) == 0 {
+		return key.object
+	}
+	seen := make(map[string]bool, len(names))
+	pairs := make([]pair, 0, len(names))
+	for _, name := range names {
+		if !seen[name] {
+			seen[name] = true
+			pairs = append(pairs, pair{ast.StringTerm(name), key.yes})
+		}
+	}
+	return object(pairs...)
+}
+
+func textArray(list []string) *ast.Term {
+	if len(list) == 0 {
+		return key.array
+	}
+	terms := make([]*ast.Term, len(list))
+	for i, s := range list {
+		terms[i] = text(s)
+	}
+	return ast.ArrayTerm(terms...)
+}
+
+// settle sorts the keys of all objects inside, which OPA does on first use, so that a shared value is never written to.
+func settle(v ast.Value) {
+	switch v := v.(type) {
+	case ast.Object:
+		v.Foreach(func(_, item *ast.Term) { settle(item.Value) })
+	case *ast.Array:
+		v.Foreach(func(item *ast.Term) { settle(item.Value) })
+	}
+}
+
+// jsonObject turns a JSON object (or nothing) into a term. Numbers beyond IEEE 754, duplicate keys and trailing data are
+// refused.
+func jsonObject(raw json.RawMessage) (*ast.Term, error) {
+	if len(raw) == 0 {
+		return key.object, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	v, err := jsonValue(d, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrQuestion, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%w: data after the object", ErrQuestion)
+	}
+	if _, ok := v.Value.(ast.Object); !ok {
+		return nil, fmt.Errorf("%w: not an object", ErrQuestion)
+	}
+	return v, nil
+}
+
+func jsonValue(d *json.Decoder, depth int) (*ast.Term, error) {
+	token, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch t := token.(type) {
+	case json.Delim:
+		if depth == maxJSONDepth {
+			return nil, fmt.Errorf("more than %d levels", maxJSONDepth)
+		}
+		if t == '{' {
+			return jsonMembers(d, depth)
+		}
+		return jsonItems(d, depth)
+	case string:
+		return text(t), nil
+	case bool:
+		return flag(t), nil
+	case json.Number:
+		if f, err := strconv.ParseFloat(string(t), 64); err != nil || math.IsInf(f, 0) || len(t) > 64 {
+			return nil, fmt.Errorf("number %.80s is out of range", string(t))
+		}
+		return ast.NewTerm(ast.Number(t)), nil
+	}
+	return key.null, nil
+}
+
+func jsonMembers(d *json.Decoder, depth int) (*ast.Term, error) {
+	var pairs []pair
+	seen := map[string]bool{}
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		name, ok := token.(string)
+		if !ok || seen[name] {
+			return nil, fmt.Errorf("key %v stands twice", token)
+		}
+		seen[name] = true
+		v, err := jsonValue(d, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		pairs = append(pairs, pair{text(name), v})
+	}
+	_, err := d.Token()
+	return object(pairs...), err
+}
+
+func jsonItems(d *json.Decoder, depth int) (*ast.Term, error) {
+	var items []*ast.Term
+	for d.More() {
+		v, err := jsonValue(d, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, v)
+	}
+	_, err := d.Token()
+	return ast.ArrayTerm(items...), err
+}
+
+// terms remembers the prepared terms of strings that recur from question to question: types, actions, tenants, audiences.
+type terms struct{ texts, sets, actions, covers cache }
+
+// cache is bounded, and what does not fit is made anew, so that nobody can fill it to any harm. Reading it takes no lock.
+type cache struct {
+	mu      sync.Mutex
+	entries atomic.Pointer[map[string]*ast.Term]
+}
+
+const maxTerms = 1024
+
+// find takes bytes so that a key made on the stack stays there.
+func (c *cache) find(k []byte) *ast.Term {
+	if entries := c.entries.Load(); entries != nil {
+		return (*entries)[string(k)]
+	}
+	return nil
+}
+
+func (c *cache) add(k string, term *ast.Term) *ast.Term {
+	if entries := c.entries.Load(); entries != nil && len(*entries) >= maxTerms {
+		return term
+	}
+	settle(term.Value)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := map[string]*ast.Term{}
+	if entries := c.entries.Load(); entries != nil {
+		next = maps.Clone(*entries)
+	}
+	next[k] = term
+	c.entries.Store(&next)
+	return term
+}
+
+func (t *terms) text(s string) *ast.Term {
+	if s == "" {
+		return key.empty
+	}
+	if entries := t.texts.entries.Load(); entries != nil {
+		if term := (*entries)[s]; term != nil {
+			return term
+		}
+	}
+	return t.texts.add(s, ast.StringTerm(s))
+}
+
+// names is a name set that recurs.
+func (t *terms) names(list []string) *ast.Term {
+	if len(list) == 0 {
+		return key.object
+	}
+	var buffer [256]byte
+	k := buffer[:0]
+	for _, name := range list {
+		k = append(binary.AppendUvarint(k, uint64(len(name))), name...)
+	}
+	if term := t.sets.find(k); term != nil {
+		return term
+	}
+	return t.sets.add(string(k), nameSet(list))
+}
+
+// action without properties recurs.
+func (t *terms) action(name string) *ast.Term {
+	if entries := t.actions.entries.Load(); entries != nil {
+		if term := (*entries)[name]; term != nil {
+			return term
+		}
+	}
+	return t.actions.add(name, object(pair{key.name, text(name)}, pair{key.properties, key.object}))
+}
+
+// covering returns what covers an object of a type: the type, what stands above it, and "*"; an array from the type on.
+func (t *terms) covering(resourceType string) *ast.Term {
+	if entries := t.covers.entries.Load(); entries != nil {
+		if term := (*entries)[resourceType]; term != nil {
+			return term
+		}
+	}
+	var list []*ast.Term
+	if validPath(resourceType) {
+		for at := len(resourceType); at > 0; at = strings.LastIndexByte(resourceType[:at], '/') {
+			list = append(list, ast.StringTerm(resourceType[:at]))
+		}
+	}
+	return t.covers.add(resourceType, ast.ArrayTerm(append(list, key.any)...))
+}
+
+// build assembles the input document of a question. Every key is always there.
+func (q *Question) build(t *terms) (ast.Value, error) {
+	if q.Subject == nil {
+		return nil, fmt.Errorf("%w: it has no subject", ErrQuestion)
+	}
+	subject, err := q.subject()
+	if err != nil {
+		return nil, err
+	}
+	action := t.action(q.Action)
+	if len(q.ActionProperties) > 0 {
+		properties, err := jsonObject(q.ActionProperties)
+		if err != nil {
+			return nil, err
+		}
+		action = object(pair{key.name, text(q.Action)}, pair{key.properties, properties})
+	}
+	resource, err := q.Resource.build(t)
+	if err != nil {
+		return nil, err
+	}
+	context, err := jsonObject(q.Context)
+	if err != nil {
+		return nil, err
+	}
+	client, token := key.null, key.null
+	if q.Client != nil {
+		client = q.Client.term()
+	}
+	if q.Token != nil {
+		token = q.Token.build(t)
+	}
+	return ast.NewObject(
+		pair{key.entrypoint, t.text(string(q.Entrypoint))},
+		pair{key.subject, subject},
+		pair{key.action, action},
+		pair{key.resource, resource},
+		pair{key.context, context},
+		pair{key.caller, q.Caller.build(t)},
+		pair{key.client, client},
+		pair{key.token, token},
+		pair{key.now, number(q.Now.UnixNano())},
+	), nil
+}
+
+// subject is the prepared facts and the asker's properties, without those that a stored attribute of the same name beats.
+func (q *Question) subject() (*ast.Term, error) {
+	facts := q.Subject.term()
+	if len(q.SubjectProperties) == 0 {
+		return facts, nil
+	}
+	given, err := jsonObject(q.SubjectProperties)
+	if err != nil {
+		return nil, err
+	}
+	stored := facts.Value.(ast.Object)
+	attributes := stored.Get(key.attributes).Value.(ast.Object)
+	var added []pair
+	given.Value.(ast.Object).Foreach(func(name, value *ast.Term) {
+		if attributes.Get(name) == nil {
+			added = append(added, pair{name, value})
+		}
+	})
+	pairs := make([]pair, 0, stored.Len())
+	stored.Foreach(func(name, value *ast.Term) {
+		if name.Value == key.properties.Value {
+			value = object(added...)
+		}
+		pairs = append(pairs, pair{name, value})
+	})
+	return object(pairs...), nil
+}
+
+func (r *Resource) build(t *terms) (*ast.Term, error) {
+	properties, err := jsonObject(r.Properties)
+	if err != nil {
+		return nil, err
+	}
+	detail, err := jsonObject(r.AfterDetail)
+	if err != nil {
+		return nil, err
+	}
+	path, covers := r.paths(t)
+	before, after := key.null, key.null
+	if r.Before != nil {
+		before = r.Before.term()
+	}
+	if r.After != nil {
+		after = r.After.term()
+	}
+	return object(
+		pair{key.typ, t.text(r.Type)},
+		pair{key.id, text(r.ID)},
+		pair{key.tenant, t.text(r.Tenant)},
+		pair{key.tenantEnabled, flag(r.TenantEnabled)},
+		pair{key.exists, flag(r.Exists)},
+		pair{key.path, path},
+		pair{key.covers, covers},
+		pair{key.properties, properties},
+		pair{key.self, flag(r.Self)},
+		pair{key.before, before},
+		pair{key.after, after},
+		pair{key.changes, t.names(r.Changes)},
+		pair{key.otherOwners, number(int64(r.OtherOwners))},
+		pair{key.ownersBefore, number(int64(r.OwnersBefore))},
+		pair{key.proof, t.text(r.Proof)},
+		pair{key.reason, flag(r.Reason)},
+		pair{key.detail, detail},
+	), nil
+}
+
+// paths returns the path of the object and all that covers it. An id outside the grammar is not spliced into a path: then
+// only what covers the type covers the object.
+func (r *Resource) paths(t *terms) (path, covers *ast.Term) {
+	above := t.covering(r.Type)
+	if r.ID == "" || !validSegment(r.ID) || !validPath(r.Type) {
+		return t.text(r.Type), above
+	}
+	path = ast.StringTerm(r.Type + "/" + r.ID)
+	array := above.Value.(*ast.Array)
+	list := make([]*ast.Term, 1, array.Len()+1)
+	list[0] = path
+	array.Foreach(func(term *ast.Term) { list = append(list, term) })
+	return path, ast.ArrayTerm(list...)
+}
+
+func (c *Caller) build(t *terms) *ast.Term {
+	return object(
+		pair{key.clientID, text(c.ClientID)},
+		pair{key.scoped, flag(c.Scoped)},
+		pair{key.scopes, c.Scopes.term()},
+		pair{key.tenant, t.text(c.Tenant)},
+		pair{key.audiences, t.names(c.Audiences)},
+		pair{key.sid, text(c.SID)},
+		pair{key.authTime, nanoseconds(c.AuthTime, key.zero)},
+		pair{key.userToken, flag(c.UserToken)},
+		pair{key.external, flag(c.External)},
+		pair{key.public, flag(c.Public)},
+		pair{key.plane, t.text(c.Plane)},
+		pair{key.address, t.text(c.Address)},
+		pair{key.self, flag(c.Self)},
+	)
+}
+
+func (r *TokenRequest) build(t *terms) *ast.Term {
+	return object(
+		pair{key.grantType, t.text(r.GrantType)},
+		pair{key.named, flag(r.Named)},
+		pair{key.candidates, textArray(r.Candidates)},
+		pair{key.audiences, textArray(r.Audiences)},
+		pair{key.lifetime, number(r.Lifetime)},
+		pair{key.tenant, t.text(r.Tenant)},
+		pair{key.refresh, flag(r.Refresh)},
+		pair{key.format, t.text(r.Format)},
+	)
+}

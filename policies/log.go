@@ -1,0 +1,413 @@
+package policies
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// ErrLogFull says that the decision log is required and has no room for a line, or is closed.
+var ErrLogFull = errors.New("decision log is full")
+
+const (
+	defaultQueue = 8192
+	retryEvery   = 100 * time.Millisecond
+	maskedValue  = "**MASKED**"
+)
+
+// LogConfig configures the decision log.
+type LogConfig struct {
+	// Writer takes whole lines. Nil: lines go nowhere and count as written.
+	Writer io.Writer
+	// Queue is how many lines may wait. Zero: 8192.
+	Queue int
+	// Required makes Reserve fail where a line would otherwise be dropped, and holds lines back while the writer fails.
+	Required bool
+	// Now stamps the lines.
+	Now func() time.Time
+}
+
+// LogLine is what a line says.
+type LogLine struct {
+	// Decision as Decide returned it, also beside an error.
+	Decision Decision
+	// Reasons of a denial, where they were asked for; a permit's are in Decision.
+	Reasons    []Reason
+	Entrypoint Entrypoint
+	RequestID  string
+	ParentID   string // the request's decision id, for asked questions
+	Route      string // the route template
+	Err        error  // of Decide
+}
+
+// Log writes one JSON line per decision, in the background. It is safe for concurrent use.
+type Log struct {
+	config  LogConfig
+	queue   chan entry
+	room    atomic.Int64
+	dropped atomic.Int64
+	mu      sync.RWMutex // held for writing to close
+	closed  bool
+	done    chan struct{}
+	// abandon ends the retries of a required log that is closed under a deadline.
+	abandon chan struct{}
+	once    sync.Once
+}
+
+type entry struct {
+	line LogLine
+	time time.Time
+}
+
+// Slot is room for one line. Exactly one of Write and Release is to be called; whatever comes second does nothing.
+type Slot struct {
+	log  *Log
+	none bool // there was no room: Write is a drop
+	used atomic.Bool
+}
+
+// NewLog starts a log.
+func NewLog(config LogConfig) *Log {
+	if config.Queue <= 0 {
+		config.Queue = defaultQueue
+	}
+	if config.Writer == nil {
+		config.Writer = io.Discard
+	}
+	l := &Log{
+		config: config, queue: make(chan entry, config.Queue), done: make(chan struct{}), abandon: make(chan struct{}),
+	}
+	l.room.Store(int64(config.Queue))
+	go l.run()
+	return l
+}
+
+// Reserve makes room for one line, before the work that the line is about. It fails with ErrLogFull only where the log is
+// required.
+func (l *Log) Reserve() (*Slot, error) {
+	if l.room.Add(-1) >= 0 {
+		return &Slot{log: l}, nil
+	}
+	l.room.Add(1)
+	if l.config.Required {
+		return nil, ErrLogFull
+	}
+	return &Slot{log: l, none: true}, nil
+}
+
+// Dropped counts the lines that were lost.
+func (l *Log) Dropped() int64 { return l.dropped.Load() }
+
+// Write hands the line over.
+func (s *Slot) Write(line LogLine) {
+	if s == nil || s.used.Swap(true) {
+		return
+	}
+	l := s.log
+	if s.none {
+		l.dropped.Add(1)
+		return
+	}
+	e := entry{line: line}
+	if l.config.Now != nil {
+		e.time = l.config.Now()
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		l.dropped.Add(1)
+		return
+	}
+	l.queue <- e // never waits: the slot is room in it
+}
+
+// Release gives the room back unused.
+func (s *Slot) Release() {
+	if s != nil && !s.used.Swap(true) && !s.none {
+		s.log.room.Add(1)
+	}
+}
+
+// Close writes what waits and ends the log; further lines count as dropped. When ctx ends first, what still waits is lost,
+// counted.
+func (l *Log) Close(ctx context.Context) error {
+	l.mu.Lock()
+	if !l.closed {
+		l.closed = true
+		close(l.queue)
+	}
+	l.mu.Unlock()
+	select {
+	case <-l.done:
+		return nil
+	case <-ctx.Done():
+		l.once.Do(func() { close(l.abandon) })
+		<-l.done
+		return ctx.Err()
+	}
+}
+
+// run writes lines as they come, several at once where several wait.
+func (l *Log) run() {
+	defer close(l.done)
+	const batchBytes = 64 << 10
+	buffer := make([]byte, 0, batchBytes)
+	lines := int64(0)
+	for e := range l.queue {
+		buffer = e.append(buffer)
+		lines++
+		if len(buffer) < batchBytes && len(l.queue) > 0 {
+			continue
+		}
+		l.flush(buffer, lines)
+		l.room.Add(lines)
+		lines = 0
+		if buffer = buffer[:0]; cap(buffer) > 16*batchBytes {
+			buffer = make([]byte, 0, batchBytes)
+		}
+	}
+}
+
+// flush writes whole lines. A required log tries again until it can, so that the queue fills and Reserve refuses.
+func (l *Log) flush(buffer []byte, lines int64) {
+	for {
+		n, err := l.config.Writer.Write(buffer)
+		if err == nil {
+			return
+		}
+		if !l.config.Required {
+			l.dropped.Add(lines)
+			return
+		}
+		buffer = buffer[min(n, len(buffer)):]
+		retry := time.NewTimer(retryEvery)
+		select {
+		case <-retry.C:
+		case <-l.abandon:
+			retry.Stop()
+			l.dropped.Add(lines)
+			return
+		}
+	}
+}
+
+// append renders the line. The input is rendered here, in the background, from the very value that was evaluated.
+func (e *entry) append(b []byte) []byte {
+	d := &e.line.Decision
+	b = append(b, `{"decision_id":`...)
+	b = appendText(b, d.ID)
+	b = appendField(b, "request_id", e.line.RequestID)
+	if e.line.ParentID != "" {
+		b = appendField(b, "parent_id", e.line.ParentID)
+	}
+	b = appendField(b, "time", e.time.UTC().Format(time.RFC3339Nano))
+	b = appendField(b, "entrypoint", string(e.line.Entrypoint))
+	b = appendField(b, "route", e.line.Route)
+	b = append(b, `,"input":`...)
+	r := renderer{out: b, facts: d.facts}
+	if d.snapshot != nil {
+		r.pointers = d.snapshot.masks
+	}
+	if d.input == nil {
+		r.out = append(r.out, "null"...)
+	} else {
+		r.value(d.input, false)
+	}
+	b = r.out
+	if len(r.masked) > 0 {
+		b = append(b, `,"masked":`...)
+		b = appendJSON(b, r.masked)
+	}
+	b = append(b, `,"allow":`...)
+	b = strconv.AppendBool(b, d.Allow)
+	reasons := e.line.Reasons
+	if len(reasons) == 0 {
+		reasons = d.Reasons
+	}
+	if reasons == nil {
+		reasons = []Reason{}
+	}
+	b = append(b, `,"reasons":`...)
+	b = appendJSON(b, reasons)
+	b = append(b, `,"obligations":`...)
+	b = appendJSON(b, d.Obligations)
+	b = appendField(b, "policy_revision", d.PolicyRevision)
+	b = appendField(b, "data_revision", d.DataRevision)
+	if e.line.Err != nil {
+		b = appendField(b, "error", e.line.Err.Error())
+	}
+	return append(b, '}', '\n')
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(append(append(b, ',', '"'), name...), '"', ':')
+	return appendText(b, value)
+}
+
+func appendJSON(b []byte, v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil { // claims and filters come from the engine's own JSON
+		return append(b, "null"...)
+	}
+	return append(b, text...)
+}
+
+// appendText appends a JSON string, without an allocation for the usual ones.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= 0x7f {
+			return appendJSON(b, s)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+// renderer writes a value as JSON and masks what must not be read in a log: what the asker brought under a telling name or in the
+// shape of a credential, and what the author's pointers name. It holds what it writes to: a line is rendered for every decision, and
+// a buffer that closures capture would be allocated anew for every value.
+type renderer struct {
+	out      []byte
+	pointers []string
+	facts    [2]*Facts // known to stand in the value; rendered once for all lines where no pointer reaches into them
+	path     []string
+	masked   []string // pointers of what was replaced; such a line cannot be replayed
+}
+
+// value renders v; inside says that it is part of what the asker brought.
+func (r *renderer) value(v ast.Value, inside bool) {
+	switch v := v.(type) {
+	case ast.Null:
+		r.out = append(r.out, "null"...)
+	case ast.Boolean:
+		r.out = strconv.AppendBool(r.out, bool(v))
+	case ast.Number:
+		r.out = append(r.out, v...)
+	case ast.String:
+		if inside && credential(string(v)) {
+			r.mask()
+			return
+		}
+		r.out = appendText(r.out, string(v))
+	case ast.Object:
+		r.object(v, inside)
+	default:
+		r.array(v, inside)
+	}
+}
+
+func (r *renderer) mask() {
+	r.masked = append(r.masked, r.pointer())
+	r.out = appendText(r.out, maskedValue)
+}
+
+// array renders arrays and sets; anything else is an empty one.
+func (r *renderer) array(v ast.Value, inside bool) {
+	r.out = append(r.out, '[')
+	if n, each, ok := elements(v); ok && n > 0 {
+		index := 0
+		_ = each(func(item *ast.Term) error {
+			if index > 0 {
+				r.out = append(r.out, ',')
+			}
+			r.path = append(r.path, strconv.Itoa(index))
+			r.value(item.Value, inside)
+			r.path = r.path[:len(r.path)-1]
+			index++
+			return nil
+		})
+	}
+	r.out = append(r.out, ']')
+}
+
+func (r *renderer) object(v ast.Object, inside bool) {
+	r.out = append(r.out, '{')
+	v.Foreach(func(k, item *ast.Term) { r.member(k, item, inside) })
+	if last := len(r.out) - 1; r.out[last] == ',' {
+		r.out = r.out[:last]
+	}
+	r.out = append(r.out, '}')
+}
+
+// member renders one member and a comma. A key that is no string does not exist: the input comes from JSON.
+func (r *renderer) member(k, item *ast.Term, inside bool) {
+	name, ok := textOf(k)
+	if !ok {
+		return
+	}
+	r.out = append(appendText(r.out, name), ':')
+	r.path = append(r.path, name)
+	if text := r.known(item); text != nil {
+		r.out = append(r.out, text...)
+	} else if r.hidden(name, inside) {
+		r.mask()
+	} else {
+		r.value(item.Value, inside || r.asked())
+	}
+	r.path = r.path[:len(r.path)-1]
+	r.out = append(r.out, ',')
+}
+
+// known returns the rendered text of facts.
+func (r *renderer) known(item *ast.Term) []byte {
+	if len(r.path) != 1 || len(r.pointers) > 0 {
+		return nil
+	}
+	for _, f := range r.facts {
+		if f != nil && f.value.Load() == item {
+			return f.json()
+		}
+	}
+	return nil
+}
+
+// asked says whether the path leads to what the asker brought.
+func (r *renderer) asked() bool {
+	return len(r.path) == 1 && r.path[0] == "context" || len(r.path) == 2 && r.path[1] == "properties"
+}
+
+// hidden says whether a member is masked by its name, or by the author. Inside what the asker brought, ours come first.
+func (r *renderer) hidden(name string, inside bool) bool {
+	return inside && secretName(name) || len(r.pointers) > 0 && slices.Contains(r.pointers, r.pointer())
+}
+
+func (r *renderer) pointer() string {
+	var b strings.Builder
+	b.WriteString("/input")
+	for _, part := range r.path {
+		b.WriteByte('/')
+		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(part))
+	}
+	return b.String()
+}
+
+// secretName says whether a name tells of a credential.
+func secretName(name string) bool {
+	name = strings.ToLower(strings.NewReplacer("-", "", "_", "", " ", "").Replace(name))
+	for _, part := range []string{
+		"password", "passwd", "passphrase", "secret", "token", "authorization", "cookie", "credential", "apikey", "privatekey",
+		"assertion", "otp",
+	} {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// credential says whether a text has the shape of a token or a secret.
+func credential(s string) bool {
+	scheme, _, spaced := strings.Cut(s, " ")
+	if strings.HasPrefix(s, "writ_") || spaced && (strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "basic")) {
+		return true
+	}
+	return strings.HasPrefix(s, "eyJ") && strings.Count(s, ".") >= 2 // a JWT or JWE
+}

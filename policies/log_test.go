@@ -1,0 +1,262 @@
+package policies_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/writ-authz/writ/policies"
+)
+
+// gate is a writer that can be closed and can fail.
+type gate struct {
+	mu     sync.Mutex
+	open   sync.Mutex // locked: writes wait
+	fails  int
+	buffer bytes.Buffer
+}
+
+func (g *gate) Write(b []byte) (int, error) {
+	g.open.Lock()
+	defer g.open.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.fails > 0 {
+		g.fails--
+		return 0, errors.New("disk full")
+	}
+	return g.buffer.Write(b)
+}
+
+func (g *gate) lines(tb testing.TB) []map[string]any {
+	tb.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var lines []map[string]any
+	for text := range strings.Lines(g.buffer.String()) {
+		d := json.NewDecoder(strings.NewReader(text))
+		d.UseNumber()
+		var line map[string]any
+		if err := d.Decode(&line); err != nil {
+			tb.Fatalf("%v: %s", err, text)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func reserve(tb testing.TB, l *policies.Log) *policies.Slot {
+	tb.Helper()
+	slot, err := l.Reserve()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return slot
+}
+
+func TestALineSaysWhatWasDecidedAndOnWhat(t *testing.T) {
+	pdp := open(t, policies.Config{})
+	var out gate
+	l := policies.NewLog(policies.LogConfig{Writer: &out, Now: now})
+	q := question(person(), "write")
+	q.Context = json.RawMessage(`{"big":9007199254740993,"text":"a\u0000\"é\u2028"}`)
+	d, err := pdp.Decide(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	why, err := pdp.Why(t.Context(), q, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot := reserve(t, l)
+	slot.Write(policies.LogLine{
+		Decision: d, Reasons: why, Entrypoint: q.Entrypoint, RequestID: "r1", ParentID: "p1", Route: "POST /access/v1/evaluation",
+	})
+	slot.Write(policies.LogLine{}) // once is enough
+	slot.Release()
+	reserve(t, l).Write(policies.LogLine{Decision: policies.Decision{ID: "d2"}, Err: policies.ErrUndecided})
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	lines := out.lines(t)
+	if len(lines) != 2 {
+		t.Fatalf("%d lines", len(lines))
+	}
+	line := lines[0]
+	for name, want := range map[string]any{
+		"decision_id": d.ID, "request_id": "r1", "parent_id": "p1", "time": "2026-03-01T12:00:00Z", "entrypoint": "writ/decision",
+		"route": "POST /access/v1/evaluation", "allow": false, "policy_revision": d.PolicyRevision, "data_revision": d.DataRevision,
+	} {
+		if line[name] != want {
+			t.Errorf("%s is %v, want %v", name, line[name], want)
+		}
+	}
+	input := line["input"].(map[string]any)
+	context := input["context"].(map[string]any)
+	if input["now"].(json.Number) != "1772366400000000000" || context["big"].(json.Number) != "9007199254740993" || context["text"] != "a\x00\"é\u2028" {
+		t.Errorf("input is %v", input)
+	}
+	if line["reasons"].([]any)[0].(map[string]any)["code"] != "not_granted" {
+		t.Errorf("reasons are %v", line["reasons"])
+	}
+	if lines[1]["error"] != "no decision" || lines[1]["input"] != nil {
+		t.Errorf("an error is %v", lines[1])
+	}
+	if _, has := line["error"]; has || line["masked"] != nil {
+		t.Error("error or masked is there without a cause")
+	}
+}
+
+func TestCredentialsAreMasked(t *testing.T) {
+	dir := zoo()
+	dir["settings/data.yaml"] = "decision_log: {mask: [/input/context/ssn, /input/subject/id]}\n"
+	pdp := open(t, policies.Config{Dir: write(t, dir)})
+	var out gate
+	l := policies.NewLog(policies.LogConfig{Writer: &out, Now: now})
+	q := zooQuestion("ada", "false")
+	q.SubjectProperties = json.RawMessage(`{"Client-Secret":"canary1","role":"x"}`)
+	q.ActionProperties = json.RawMessage(`{"deep":[{"apiKey":"canary2"}]}`)
+	q.Resource.Properties = json.RawMessage(`{"h":"Bearer canary3","w":"writ_cs_canary4"}`)
+	q.Context = json.RawMessage(`{"x":["eyJcanary5.canary5.canary5"],"new_password":{"a":"canary6"},"kept":"word","ssn":"canary8","a/b~c":{"Set-Cookie":"canary7"}}`)
+	d, err := pdp.Decide(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reserve(t, l).Write(policies.LogLine{Decision: d})
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.buffer.String(); strings.Contains(text, "canary") || !strings.Contains(text, `"kept":"word"`) || !strings.Contains(text, `"role":"x"`) {
+		t.Errorf("masked to %s", text)
+	}
+	var masked []string
+	for _, p := range out.lines(t)[0]["masked"].([]any) {
+		masked = append(masked, p.(string))
+	}
+	for _, want := range []string{
+		"/input/subject/properties/Client-Secret", "/input/action/properties/deep/0/apiKey", "/input/resource/properties/h", "/input/context/x/0",
+		"/input/context/ssn", "/input/subject/id", "/input/context/new_password", "/input/context/a~1b~0c/Set-Cookie",
+	} {
+		if !strings.Contains(strings.Join(masked, "\n"), want) {
+			t.Errorf("%s is not named as masked", want)
+		}
+	}
+}
+
+func TestAFullLogDropsAndCounts(t *testing.T) {
+	var out gate
+	out.open.Lock()
+	l := policies.NewLog(policies.LogConfig{Writer: &out, Queue: 4, Now: now})
+	var slots []*policies.Slot
+	for range 7 {
+		slots = append(slots, reserve(t, l))
+	}
+	for _, slot := range slots {
+		slot.Write(policies.LogLine{})
+	}
+	if n := l.Dropped(); n != 3 {
+		t.Errorf("%d dropped", n)
+	}
+	out.open.Unlock()
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(out.lines(t)); n != 4 {
+		t.Errorf("%d lines", n)
+	}
+	reserve(t, policies.NewLog(policies.LogConfig{Queue: 1})).Release()
+}
+
+func TestARequiredLogRefusesRatherThanDrops(t *testing.T) {
+	out := gate{fails: 3}
+	l := policies.NewLog(policies.LogConfig{Writer: &out, Queue: 2, Required: true, Now: now})
+	one, two := reserve(t, l), reserve(t, l)
+	if _, err := l.Reserve(); !errors.Is(err, policies.ErrLogFull) {
+		t.Fatalf("a third: %v", err)
+	}
+	two.Release()
+	three := reserve(t, l)
+	one.Write(policies.LogLine{})
+	three.Write(policies.LogLine{})
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(out.lines(t)); n != 2 || l.Dropped() != 0 {
+		t.Errorf("%d lines, %d dropped", n, l.Dropped())
+	}
+}
+
+func TestAClosedLogLosesNothingSilently(t *testing.T) {
+	out := gate{fails: 1 << 30}
+	l := policies.NewLog(policies.LogConfig{Writer: &out, Queue: 8, Required: true, Now: now})
+	late := reserve(t, l)
+	for range 3 {
+		reserve(t, l).Write(policies.LogLine{})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := l.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	late.Write(policies.LogLine{})
+	if n := l.Dropped(); n != 4 {
+		t.Errorf("%d dropped", n)
+	}
+}
+
+func TestManyWriteAtOnce(t *testing.T) {
+	pdp := open(t, policies.Config{})
+	var out gate
+	l := policies.NewLog(policies.LogConfig{Writer: &out, Queue: 64, Now: now})
+	d, err := pdp.Decide(t.Context(), question(person(), "read"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 100 {
+				slot, err := l.Reserve()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				slot.Write(policies.LogLine{Decision: d})
+			}
+		})
+	}
+	all.Wait()
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := int64(len(out.lines(t))) + l.Dropped(); n != 800 {
+		t.Errorf("%d lines written or counted", n)
+	}
+}
+
+func BenchmarkLogLine(b *testing.B) {
+	pdp := open(b, policies.Config{})
+	l := policies.NewLog(policies.LogConfig{Queue: 1 << 20, Now: now})
+	d, err := pdp.Decide(b.Context(), question(person(), "read"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	before := cpu(b)
+	for b.Loop() {
+		slot, err := l.Reserve()
+		if err != nil {
+			b.Fatal(err)
+		}
+		slot.Write(policies.LogLine{Decision: d})
+	}
+	if err := l.Close(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(cpu(b)-before)/float64(b.N)/1e3, "cpu-us/op")
+}

@@ -1,0 +1,70 @@
+package writ.admin
+
+import data.writ.lib
+
+# METADATA
+# title: Filtered list
+# description: |
+#   A list over all tenants, whose reader does not read in every one of them.
+# labels:
+#   rule: admin.filtered
+# scope: document
+default filtered := false
+
+filtered if {
+	collection
+	not reads_everywhere
+}
+
+# METADATA
+# title: Collection
+# description: |
+#   The rows of one of the types that belong to tenants are read, and no tenant is named.
+# labels:
+#   rule: admin.collection
+# scope: document
+default collection := false
+
+collection if {
+	input.action.name == "read"
+	input.resource.id == ""
+	input.resource.tenant == ""
+	startswith(input.resource.type, "iam/")
+}
+
+# METADATA
+# title: Reads in every tenant
+# description: |
+#   The caller is confined to no tenant, and reads the objects of every tenant and of none.
+# labels:
+#   rule: admin.reads_everywhere
+# scope: document
+default reads_everywhere := false
+
+reads_everywhere if {
+	confinement == ""
+	lib.held(input.subject.grants, ["*"], input.resource.covers, "read", input.now)
+	action_scoped("read")
+}
+
+# METADATA
+# title: Tenants whose rows are read
+# description: |
+#   The tenants in which the caller reads objects of this type. The empty one stands for objects of no tenant.
+# labels:
+#   rule: admin.readable_tenants
+# scope: document
+readable_tenants contains tenant if {
+	some tenant, _ in input.subject.grants
+	tenant != "*"
+	tenant_in_reach(tenant)
+	lib.held(input.subject.grants, [tenant], input.resource.covers, "read", input.now)
+}
+
+readable_tenants contains tenant if {
+	some tenant in {"", confinement}
+	confinement != ""
+	lib.held(input.subject.grants, ["*"], input.resource.covers, "read", input.now)
+}
+
+readable_tenants contains "" if system_readable

@@ -1,0 +1,55 @@
+package writ.admin_test
+
+import data.writ.admin
+
+lists(type) := {
+	"action": {"name": "read"},
+	"resource": {"type": type, "id": "", "path": type, "covers": covering(type)},
+}
+
+reader(type, tenants) := user("rita", {"grants": {tenant: {type: {"read": {"own": always}}} | some tenant in tenants}})
+
+test_lists[note] if {
+	some note, tc in {
+		"everywhere": {"subject": reader("iam/users", ["*"]), "given": {}, "want": {}},
+		"one tenant": {"subject": reader("iam/users", ["acme"]), "given": {}, "want": {"filter": {"tenants": {"acme"}}}},
+		"no tenant": {"subject": reader("iam/users", [""]), "given": {}, "want": {"filter": {"tenants": {""}}}},
+		"some": {"subject": reader("iam/users", ["", "acme"]), "given": {}, "want": {"filter": {"tenants": {"", "acme"}}}},
+		"everywhere, narrowed token": {
+			"subject": reader("iam/users", ["*"]), "given": in_acme, "want": {"filter": {"tenants": {"", "acme"}}},
+		},
+		"everywhere, of a tenant": {
+			"subject": object.union(reader("iam/users", ["*", "globex"]), {"tenant": "acme"}), "given": {},
+			"want": {"filter": {"tenants": {"", "acme"}}},
+		},
+		"narrowed token": {
+			"subject": reader("iam/users", ["acme", "globex"]), "given": in_acme, "want": {"filter": {"tenants": {"acme"}}},
+		},
+		"roles of the system level": {
+			"subject": reader("iam/roles", ["acme"]), "given": lists("iam/roles"), "want": {"filter": {"tenants": {"", "acme"}}},
+		},
+		"one tenant named": {
+			"subject": reader("iam/users", ["acme"]), "given": {"resource": {"tenant": "acme"}}, "want": {},
+		},
+		"no type of tenants": {"subject": reader("policies", ["*"]), "given": lists("policies"), "want": {}},
+	}
+	request := asks(tc.subject, object.union(lists("iam/users"), tc.given))
+	result := admin.result with input as request
+	result == {"allow": true, "reasons": [{"code": "granted", "rule": "admin.granted"}], "obligations": tc.want}
+}
+
+test_lists_refused[note] if {
+	some note, tc in {
+		"no grant": {"subject": reader("iam/groups", ["*"]), "given": {}, "want": ["not_granted"]},
+		"one object": {"subject": reader("iam/users/u1", ["*"]), "given": {}, "want": ["not_granted"]},
+		"ended": {
+			"subject": user("rita", {"grants": {"acme": {"iam/users": {"read": {"own": ended}}}}}), "given": {},
+			"want": ["not_granted"],
+		},
+		"another tenant named": {
+			"subject": reader("iam/users", ["acme"]), "given": {"resource": {"tenant": "globex"}}, "want": ["not_granted"],
+		},
+		"out of scope": {"subject": reader("iam/users", ["*"]), "given": scoped_to({}), "want": ["insufficient_scope"]},
+	}
+	answers(asks(tc.subject, object.union(lists("iam/users"), tc.given)), tc.want)
+}

@@ -1,0 +1,197 @@
+package writ.admin_test
+
+oneself(subject, action, changes, after) := asks(
+	subject,
+	on("iam/users", subject.id, action, {"self": true, "changes": changes, "before": subject, "after": after}),
+)
+
+test_no_form_of_ending_oneself[note] if {
+	some note, tc in {
+		"deleting": {"action": "delete", "changes": {"delete": true}, "after": null},
+		"suspending": {"action": "write", "changes": {"status": true}, "after": object.union(owner, {"active": false})},
+		"status": {"action": "write", "changes": {"status": true}, "after": owner},
+		"a window in the past": {
+			"action": "write", "changes": {"window": true}, "after": object.union(owner, {"not_after": 1000}),
+		},
+		"a window in the future": {
+			"action": "write", "changes": {"window": true}, "after": object.union(owner, {"not_before": 1001}),
+		},
+		"expiring later": {
+			"action": "write", "changes": {"window": true}, "after": object.union(owner, {"not_after": 2000}),
+		},
+		"a disabled tenant": {
+			"action": "write", "changes": {"window": true}, "after": object.union(owner, {"tenant_enabled": false}),
+		},
+		"addresses": {"action": "write", "changes": {"addresses": true}, "after": owner},
+	}
+	request := oneself(owner, tc.action, tc.changes, tc.after)
+	"self_lockout" in codes_of(request)
+
+	# Somebody else may, who dominates.
+	other_owner := object.union(owner, {"id": "otto"})
+	change := {"changes": tc.changes, "before": owner, "after": tc.after}
+	elsewhere := asks(other_owner, on("iam/users", "olga", tc.action, change))
+	not "self_lockout" in codes_of(elsewhere)
+}
+
+test_lockout_is_told_without_the_right_too if {
+	answers(oneself(anybody, "delete", {"delete": true}, null), ["self_lockout", "not_granted"])
+	answers(
+		asks(anybody, on("me", "", "write", {
+			"self": true, "changes": {"status": true}, "before": anybody,
+			"after": object.union(anybody, {"active": false}),
+		})),
+		["self_lockout", "not_owner", "delegation_exceeds_actor"],
+	)
+}
+
+test_extending_the_own_window if {
+	subject := object.union(owner, {"not_after": 5000})
+	answers(oneself(subject, "write", {"window": true}, object.union(subject, {"not_after": 6000})), [])
+}
+
+test_own_tenant[note] if {
+	citizen := object.union(manager, {"tenant": "acme"})
+	tenant := bundle("tenant", "acme", {})
+	some note, tc in {
+		"disabling": {"id": "acme", "changes": {"enabled": true}, "want": ["self_lockout"]},
+		"deleting": {"id": "acme", "changes": {"delete": true}, "want": ["self_lockout"]},
+		"addresses": {"id": "acme", "changes": {"addresses": true}, "want": ["self_lockout"]},
+		"name": {"id": "acme", "changes": {"name": true}, "want": []},
+	}
+	request := on("iam/tenants", tc.id, "write", {"tenant": "acme", "changes": tc.changes, "before": tenant, "after": tenant})
+	answers(asks(citizen, request), tc.want)
+	answers(asks(manager, request), [])
+}
+
+test_a_new_tenant_is_nobodys_own if {
+	tenant := bundle("tenant", "", {})
+	answers(asks(manager, on("iam/tenants", "", "write", {"changes": {"create": true, "enabled": true}, "after": tenant})), [])
+}
+
+test_own_administration if {
+	fewer := user("olga", {"grants": {}, "roles": {}})
+	"self_lockout" in codes_of(oneself(owner, "write", {"roles": true}, fewer))
+	named := {"administrators": {"ids": {"olga": true}, "roles": {"ops:clerk": true}}}
+	clerk := user("cleo", {"roles": {"ops:clerk": true}, "grants": manager_facts.grants})
+	plain := user("cleo", {"grants": manager_facts.grants})
+	in_settings(named, ["self_lockout"], oneself(clerk, "write", {"roles": true}, plain))
+	in_settings(named, [], oneself(clerk, "write", {"name": true}, clerk))
+}
+
+test_own_secrets_cost_nothing if {
+	request := on("iam/users", "olga", "reset_password", {"self": true, "changes": {"password": true}, "before": owner})
+	answers(asks(owner, request), [])
+}
+
+full_bundle(kind, id) := bundle(kind, id, {"grants": everything})
+
+empty_bundle(kind, id) := bundle(kind, id, {})
+
+full_by(source) := user("fay", {
+	"grants": {"*": {"*": {"*": {source: always}}}},
+	"groups": {"g1": true},
+	"roles": {"ops:full": true},
+})
+
+test_administration_by_a_group[note] if {
+	some note, tc in {
+		"only by it": {"source": "group:g1", "id": "g1", "after": empty_bundle("group", "g1"), "want": ["self_lockout"]},
+		"deleting it": {"source": "group:g1", "id": "g1", "after": null, "want": ["self_lockout"]},
+		"by another group": {"source": "group:g2", "id": "g1", "after": empty_bundle("group", "g1"), "want": []},
+		"by a role": {"source": "role:ops:full", "id": "g1", "after": empty_bundle("group", "g1"), "want": []},
+		"of its own": {"source": "own", "id": "g1", "after": empty_bundle("group", "g1"), "want": []},
+		"not a member": {"source": "own", "id": "g3", "after": empty_bundle("group", "g3"), "want": []},
+		"still full": {"source": "group:g1", "id": "g1", "after": full_bundle("group", "g1"), "want": []},
+	}
+	change := {"changes": {"roles": true}, "before": full_bundle("group", tc.id), "after": tc.after}
+	answers(asks(full_by(tc.source), on("iam/groups", tc.id, "write", change)), tc.want)
+}
+
+test_administration_by_a_role[note] if {
+	some note, tc in {
+		"only by it": {"source": "role:ops:full", "id": "ops:full", "want": ["self_lockout"]},
+		"by a role that may inherit it": {"source": "role:ops:more", "id": "ops:full", "want": ["self_lockout"]},
+		"by the role of owners": {"source": "role:system:owner", "id": "ops:full", "want": []},
+		"of its own": {"source": "own", "id": "ops:full", "want": []},
+		"not held": {"source": "own", "id": "ops:none", "want": []},
+	}
+	change := {"changes": {"grants": true}, "before": full_bundle("role", tc.id), "after": empty_bundle("role", tc.id)}
+	answers(asks(full_by(tc.source), on("iam/roles", tc.id, "write", change)), tc.want)
+}
+
+test_administrative_role_by_a_group[note] if {
+	member := user("cleo", {"groups": {"g1": true}, "roles": {"ops:clerk": true}, "grants": manager_facts.grants})
+	before := bundle("group", "g1", {"roles": {"ops:clerk": true}})
+	some note, tc in {
+		"taken": {
+			"settings": {"roles": {"ops:clerk": true}}, "after": empty_bundle("group", "g1"), "want": ["self_lockout"],
+		},
+		"kept": {"settings": {"roles": {"ops:clerk": true}}, "after": before, "want": []},
+		"named besides": {
+			"settings": {"roles": {"ops:clerk": true}, "ids": {"cleo": true}}, "after": empty_bundle("group", "g1"), "want": [],
+		},
+		"not administrative": {"settings": {}, "after": empty_bundle("group", "g1"), "want": []},
+	}
+	request := asks(member, on("iam/groups", "g1", "write", {"changes": {"roles": true}, "before": before, "after": tc.after}))
+	in_settings({"administrators": tc.settings}, tc.want, request)
+}
+
+test_last_owner[note] if {
+	victim := user("otto", {"grants": owner_grants, "roles": {"system:owner": true}})
+	weak := user("otto", {})
+	some note, tc in {
+		"last one demoted": {"before": 1, "other": 0, "after": weak, "want": ["last_owner"]},
+		"last one deleted": {"before": 1, "other": 0, "after": null, "want": ["last_owner"]},
+		"last one suspended": {
+			"before": 1, "other": 0, "after": object.union(victim, {"active": false}), "want": ["last_owner"],
+		},
+		"last one renamed": {"before": 1, "other": 0, "after": victim, "want": []},
+		"one of two": {"before": 2, "other": 1, "after": weak, "want": []},
+		"none before": {"before": 0, "other": 0, "after": weak, "want": []},
+		"not counted": {"before": -1, "other": -1, "after": weak, "want": []},
+		"a full administrator with a window": {
+			"before": 1, "other": 0,
+			"after": user("otto", {"grants": {"*": {"*": {"*": {"own": {"not_before": 0, "not_after": 5000}}}}}}),
+			"want": ["last_owner"],
+		},
+	}
+	change := {
+		"changes": {"roles": true}, "before": victim, "after": tc.after,
+		"owners_before": tc.before, "other_owners": tc.other,
+	}
+	answers(asks(root, on("iam/users", "otto", "write", change)), tc.want)
+}
+
+test_last_owner_by_a_bundle if {
+	change := {
+		"changes": {"grants": true}, "before": full_bundle("role", "ops:full"), "after": empty_bundle("role", "ops:full"),
+		"owners_before": 1, "other_owners": 0,
+	}
+	answers(asks(root, on("iam/roles", "ops:full", "write", change)), ["last_owner"])
+	kept := object.union(change, {"after": full_bundle("role", "ops:full")})
+	answers(asks(root, on("iam/roles", "ops:full", "write", kept)), [])
+}
+
+test_inactive_first[note] if {
+	demanded := {"delete_requires_inactive": true}
+	some note, tc in {
+		"active": {
+			"settings": demanded, "before": app("app_x", {}), "action": "delete", "changes": {"delete": true},
+			"want": ["must_be_inactive"],
+		},
+		"inactive": {
+			"settings": demanded, "before": app("app_x", {"active": false}), "action": "delete", "changes": {"delete": true},
+			"want": [],
+		},
+		"not demanded": {
+			"settings": {}, "before": app("app_x", {}), "action": "delete", "changes": {"delete": true}, "want": [],
+		},
+		"missing": {"settings": demanded, "before": null, "action": "delete", "changes": {"delete": true}, "want": []},
+		"not deleting": {
+			"settings": demanded, "before": app("app_x", {}), "action": "write", "changes": {"name": true}, "want": [],
+		},
+	}
+	request := asks(owner, on("iam/applications", "app_x", tc.action, {"changes": tc.changes, "before": tc.before}))
+	in_settings(tc.settings, tc.want, request)
+}

@@ -1,0 +1,83 @@
+package writ.admin_test
+
+guarded := user("gary", {"protected": true})
+
+root := app("root", {"protected": true, "grants": owner_grants, "roles": {"system:owner": true}})
+
+test_protected_objects[note] if {
+	some note, tc in {
+		"name": {"action": "write", "changes": {"name": true}, "after": guarded},
+		"status": {"action": "write", "changes": {"status": true}, "after": guarded},
+		"grants": {"action": "write", "changes": {"grants": true}, "after": guarded},
+		"unnamed change": {"action": "write", "changes": {}, "after": guarded},
+		"lifting protection": {"action": "write", "changes": {"protected": true}, "after": user("gary", {})},
+		"secrets and more": {"action": "write", "changes": {"secrets": true, "name": true}, "after": guarded},
+		"deleting": {"action": "delete", "changes": {"delete": true}, "after": null},
+	}
+	request := on("iam/users", "gary", tc.action, {"changes": tc.changes, "before": guarded, "after": tc.after})
+	answers(asks(owner, request), ["system_protected"])
+}
+
+test_protecting if {
+	request := on("iam/users", "u1", "write", {"changes": {"protected": true}, "before": anybody, "after": guarded})
+	answers(asks(owner, request), ["system_protected"])
+	created := on("iam/users", "u1", "write", {"exists": false, "changes": {"create": true}, "before": null, "after": guarded})
+	answers(asks(owner, created), ["system_protected"])
+}
+
+test_naming_protection_is_changing_it if {
+	request := on("iam/users", "u1", "write", {"changes": {"protected": true}, "before": anybody, "after": anybody})
+	answers(asks(owner, request), ["system_protected"])
+}
+
+test_the_protected_change_their_password if {
+	change := {"self": true, "changes": {"password": true}, "before": guarded, "after": guarded, "proof": "password"}
+	answers(asks(guarded, on("me", "", "password", change)), [])
+}
+
+test_reading_what_is_protected if {
+	answers(asks(owner, on("iam/users", "gary", "read", {"before": guarded})), [])
+}
+
+test_sessions_of_the_protected_are_ended if {
+	answers(asks(owner, on("iam/sessions", "s1", "delete", {"before": guarded})), [])
+}
+
+test_rotation[note] if {
+	some note, tc in {
+		"full administrator": {"subject": owner, "given": {}, "want": []},
+		"not everything in scope": {
+			"subject": owner, "given": scoped_to({"iam": {"*": true}}), "want": ["system_protected", "delegation_exceeds_actor"],
+		},
+		"confined to a tenant": {
+			"subject": owner, "given": in_acme, "want": ["system_level_readonly"],
+		},
+		"another": {"subject": writer, "given": {}, "want": ["system_protected", "delegation_exceeds_actor"]},
+	}
+	request := on("iam/applications", "root", "write", {"changes": {"secrets": true}, "before": root, "after": root})
+	answers(object.union(asks(tc.subject, request), tc.given), tc.want)
+}
+
+test_the_protected_change_their_own_credentials if {
+	change := {"self": true, "changes": {"secrets": true}, "before": root, "after": root, "proof": "secret"}
+	answers(asks(root, on("me", "", "password", change)), [])
+	name := {"self": true, "changes": {"name": true}, "before": root, "after": root}
+	answers(asks(root, on("me", "", "write", name)), ["system_protected"])
+}
+
+test_names_of_the_system[note] if {
+	some note, tc in {
+		"creating": {"id": "system:mine", "before": null, "action": "write", "want": ["system_protected"]},
+		"changing": {
+			"id": "system:owner", "before": bundle("role", "system:owner", {}), "action": "write", "want": ["system_protected"],
+		},
+		"deleting": {
+			"id": "system:owner", "before": bundle("role", "system:owner", {}), "action": "delete", "want": ["system_protected"],
+		},
+		"reading": {"id": "system:owner", "before": bundle("role", "system:owner", {}), "action": "read", "want": []},
+		"another": {"id": "systems:mine", "before": null, "action": "write", "want": []},
+	}
+	change := {"before": tc.before, "changes": {"description": true}, "after": bundle("role", tc.id, {})}
+	request := on("iam/roles", tc.id, tc.action, change)
+	answers(asks(owner, request), tc.want)
+}

@@ -1,0 +1,118 @@
+package writ.admin_test
+
+import data.writ.admin
+
+# insider belongs to tenant acme and may do everything with users and roles there.
+insider := user("ines", {"tenant": "acme", "grants": {"acme": {
+	"iam/users": {"*": {"own": always}},
+	"iam/roles": {"*": {"own": always}},
+	"iam/sessions": {"*": {"own": always}},
+}}})
+
+in_acme := {"caller": {"tenant": "acme"}}
+
+role(tenant) := bundle("role", "ops:x", {"tenant": tenant})
+
+test_tenants[note] if {
+	some note, tc in {
+		"own tenant": {"tenant": "acme", "action": "write", "want": []},
+		"another tenant": {"tenant": "globex", "action": "write", "want": ["tenant_mismatch"]},
+		"another tenant, reading": {"tenant": "globex", "action": "read", "want": ["tenant_mismatch"]},
+		"system level": {"tenant": "", "action": "write", "want": ["system_level_readonly"]},
+		"system level, reading": {"tenant": "", "action": "read", "want": []},
+	}
+	resource := {"tenant": tc.tenant, "before": role(tc.tenant), "after": role(tc.tenant), "changes": {"description": true}}
+	request := asks(insider, on("iam/roles", "ops:x", tc.action, resource))
+	answers(request, tc.want)
+	answers(object.union(request, in_acme), tc.want)
+}
+
+test_only_some_types_are_readable_at_system_level if {
+	request := asks(insider, on("iam/users", "u1", "read", {}))
+	answers(request, ["not_granted"])
+	narrowed := asks(object.union(insider, {"tenant": ""}), on("iam/roles", "ops:x", "read", {}))
+	answers(narrowed, [])
+	elsewhere := asks(object.union(insider, {"tenant": "globex"}), on("iam/roles", "ops:x", "read", {}))
+	answers(elsewhere, ["not_granted"])
+}
+
+test_a_narrowed_token_stays_in_its_tenant if {
+	request := asks(owner, on("iam/users", "u1", "read", {"tenant": "globex"}))
+	answers(request, [])
+	answers(object.union(request, in_acme), ["tenant_mismatch"])
+	answers(object.union(asks(owner, on("iam/users", "u1", "read", {"tenant": "acme"})), in_acme), [])
+}
+
+test_moving_out_of_the_tenant[note] if {
+	some note, tc in {
+		"to another": {"to": "globex", "want": ["tenant_mismatch"]},
+		"to none": {"to": "", "want": ["system_level_readonly"]},
+	}
+	move := {
+		"tenant": "acme", "changes": {"tenant": true},
+		"before": user("u1", {"tenant": "acme"}), "after": user("u1", {"tenant": tc.to}),
+	}
+	answers(asks(insider, on("iam/users", "u1", "write", move)), tc.want)
+}
+
+test_moving_within_the_tenant if {
+	move := {
+		"tenant": "acme", "changes": {"tenant": true},
+		"before": user("u1", {"tenant": "acme"}), "after": user("u1", {"tenant": "acme"}),
+	}
+	answers(asks(insider, on("iam/users", "u1", "write", move)), [])
+}
+
+test_oneself_is_of_any_tenant if {
+	answers(asks(insider, on("me", "", "read", {"self": true, "tenant": "globex"})), [])
+	change := {"self": true, "changes": {"name": true}, "before": insider, "after": insider}
+	answers(asks(insider, on("me", "", "write", change)), [])
+	answers(asks(insider, on("tokens", "s1", "end", {"self": true})), [])
+}
+
+# What the answer is, the question itself says; asking about oneself is everybody's.
+test_asking_about_oneself_in_any_tenant if {
+	self := {"caller": {"self": true}, "resource": {"type": "decisions", "tenant": "globex"}, "action": {"name": "ask"}}
+	answers(asks(insider, self), [])
+	answers(object.union(asks(insider, self), in_acme), [])
+	answers(asks(insider, object.union(self, {"caller": {"self": false}})), ["tenant_mismatch"])
+}
+
+test_disabled_tenant[note] if {
+	some note, tc in {
+		"reading": {"type": "iam/users", "action": "read", "want": []},
+		"writing": {"type": "iam/users", "action": "write", "want": ["tenant_disabled"]},
+		"deleting": {"type": "iam/users", "action": "delete", "want": ["tenant_disabled"]},
+		"ending sessions": {"type": "iam/sessions", "action": "delete", "want": []},
+	}
+	resource := {
+		"tenant": "acme", "tenant_enabled": false, "changes": {"name": true},
+		"before": user("u1", {"tenant": "acme", "tenant_enabled": false}),
+		"after": user("u1", {"tenant": "acme", "tenant_enabled": false}),
+	}
+	answers(asks(owner, on(tc.type, "u1", tc.action, resource)), tc.want)
+}
+
+test_moving_into_a_disabled_tenant if {
+	move := {
+		"changes": {"tenant": true}, "before": user("u1", {}),
+		"after": user("u1", {"tenant": "acme", "tenant_enabled": false}),
+	}
+	answers(asks(owner, on("iam/users", "u1", "write", move)), ["tenant_disabled"])
+}
+
+test_a_missing_tenant_fact_refuses if {
+	change := {"tenant": "acme", "before": user("u1", {}), "after": user("u1", {})}
+	request := asks(owner, on("iam/users", "u1", "write", change))
+	result := admin.allow with input as object.union(
+		object.remove(request, ["resource"]),
+		{"resource": object.remove(request.resource, ["tenant_enabled"])},
+	)
+	result == false
+}
+
+test_a_disabled_tenant_is_enabled_again if {
+	tenant := bundle("tenant", "acme", {})
+	resource := {"tenant_enabled": false, "tenant": "acme", "before": tenant, "after": tenant, "changes": {"enabled": true}}
+	answers(asks(owner, on("iam/tenants", "acme", "write", resource)), [])
+}

@@ -1,0 +1,58 @@
+package writ.decision_test
+
+import data.writ.decision
+import data.writ.why
+
+# The folder apps/document is shipped; these tests replace what it says.
+document := {
+	"type": "document", "id": "1", "path": "document/1",
+	"covers": ["document/1", "document", "*"],
+}
+
+# told is the answer of the application policy, with its reasons, to who asks.
+told(subject, given, permit, deny) := {"allow": result.allow, "reasons": reasons} if {
+	question := asks(subject, object.union({"resource": document}, given))
+	result := decision.result with input as question
+		with data.apps.document.permit as permit
+		with data.apps.document.deny as deny
+	why_reasons := why.result.reasons with input as question
+		with data.apps.document.permit as permit
+		with data.apps.document.deny as deny
+	reasons := array.concat(result.reasons, why_reasons)
+}
+
+test_application_policy[note] if {
+	granted := object.union(ada, {"grants": {"": {"document": {"read": {"own": always}}}}})
+	owner := {"code": "document.owner", "rule": "apps.document.permit"}
+	sealed := {"code": "document.sealed", "rule": "apps.document.deny"}
+	silent := {"code": "not_granted", "rule": "apps.document.permit"}
+	some note, tc in {
+		"permits": {"subject": ada, "permit": {"document.owner"}, "deny": set(), "allow": true, "reasons": [owner]},
+		"says nothing": {"subject": ada, "permit": set(), "deny": set(), "allow": false, "reasons": [silent]},
+		"says nothing of who has a grant": {
+			"subject": granted, "permit": set(), "deny": set(), "allow": false, "reasons": [silent],
+		},
+		"denies": {"subject": ada, "permit": set(), "deny": {"document.sealed"}, "allow": false, "reasons": [sealed]},
+		"does both": {
+			"subject": ada, "permit": {"document.owner"}, "deny": {"document.sealed"}, "allow": false, "reasons": [sealed],
+		},
+		"permits who is not stored": {
+			"subject": nobody, "permit": {"document.owner"}, "deny": set(), "allow": true, "reasons": [owner],
+		},
+	}
+	told(tc.subject, {}, tc.permit, tc.deny) == {"allow": tc.allow, "reasons": tc.reasons}
+}
+
+test_common_guards_come_first[code] if {
+	some code, tc in {
+		"not_usable": {"change": {"active": false}, "given": {}},
+		"outside_validity": {"change": {"not_after": 1}, "given": {}},
+		"password_change_required": {"change": {"temporary_password": true}, "given": {}},
+		"address_not_allowed": {"change": {}, "given": {"caller": {"address": "refused"}}},
+		"tenant_mismatch": {"change": {"tenant": "acme"}, "given": {"resource": {"tenant": "globex"}}},
+		"insufficient_scope": {"change": {}, "given": {"caller": {"scoped": true}}},
+	}
+	answer := told(object.union(ada, tc.change), tc.given, {"document.owner"}, set())
+	answer.allow == false
+	[reason.code | some reason in answer.reasons] == [code]
+}

@@ -1,0 +1,93 @@
+package writ.token
+
+# METADATA
+# title: Fitting grant type
+# description: |
+#   People sign in with a password and applications with client_credentials, unless policy data says otherwise.
+#   Either refreshes.
+# labels:
+#   rule: token.fitting
+# scope: document
+default fitting := false
+
+fitting if {
+	input.token.grant_type == "client_credentials"
+	input.subject.type == "application"
+}
+
+fitting if {
+	input.token.grant_type == "client_credentials"
+	data.settings.token.user_client_credentials
+}
+
+fitting if {
+	input.token.grant_type == "password"
+	input.subject.type == "user"
+}
+
+fitting if {
+	input.token.grant_type == "password"
+	data.settings.token.application_password
+}
+
+fitting if input.token.grant_type == "refresh_token"
+
+# METADATA
+# title: Registered grant type
+# description: |
+#   The application lists the grant type.
+# labels:
+#   rule: token.registered
+# scope: document
+default registered := false
+
+registered if input.client.grant_types[input.token.grant_type]
+
+# METADATA
+# title: Tenant of the token
+# description: |
+#   A token has its identity's tenant. An identity without one narrows a token to a tenant in which it holds grants.
+#   An application of a tenant serves identities of that tenant only.
+# labels:
+#   rule: token.placed
+# scope: document
+default placed := false
+
+placed if {
+	tenant_fits
+	client_fits
+}
+
+# METADATA
+# title: Fitting tenant
+# description: |
+#   The token's tenant is the identity's, or none, or one that an identity without tenant holds grants in.
+# labels:
+#   rule: token.tenant_fits
+# scope: document
+tenant_fits if input.token.tenant in {"", input.subject.tenant}
+
+tenant_fits if {
+	input.subject.tenant == ""
+	some tenant in [input.token.tenant, "*"]
+	input.subject.grants[tenant]
+}
+
+# METADATA
+# title: Fitting application
+# description: |
+#   The application has no tenant, or the identity's.
+# labels:
+#   rule: token.client_fits
+client_fits if input.client.tenant in {"", input.subject.tenant}
+
+# METADATA
+# title: Lasting token
+# description: |
+#   The token would live for at least a second before a validity window ends it.
+# labels:
+#   rule: token.lasting
+# scope: document
+default lasting := false
+
+lasting if input.token.lifetime >= 1

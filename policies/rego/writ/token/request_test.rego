@@ -1,0 +1,59 @@
+package writ.token_test
+
+test_grant_types[note] if {
+	some note, tc in {
+		"machine": {"request": machine({}), "want": []},
+		"person": {"request": person({}), "want": []},
+		"refreshing": {"request": wants(ada, portal, "refresh_token", {}), "want": []},
+		"application with a password": {"request": wants(billing, portal, "password", {}), "want": ["unauthorized_client"]},
+		"person with client_credentials": {
+			"request": wants(ada, billing, "client_credentials", {}), "want": ["unauthorized_client"],
+		},
+		"not listed": {"request": wants(ada, billing, "password", {}), "want": ["unauthorized_client"]},
+		"switched off": {"request": wants(billing, portal, "client_credentials", {}), "want": ["unauthorized_client"]},
+		"unknown": {"request": wants(ada, portal, "implicit", {}), "want": ["unauthorized_client", "unauthorized_client"]},
+	}
+	answers(tc.request, tc.want)
+}
+
+test_settings if {
+	settings := object.union(data.settings, {"token": {"application_password": true, "user_client_credentials": true}})
+	answers(wants(billing, portal, "password", {}), []) with data.settings as settings
+	answers(wants(ada, billing, "client_credentials", {}), []) with data.settings as settings
+}
+
+test_tenants[note] if {
+	some note, tc in {
+		"none": {"identity": "", "token": "", "want": []},
+		"own": {"identity": "acme", "token": "acme", "want": []},
+		"not said": {"identity": "acme", "token": "", "want": []},
+		"another": {"identity": "acme", "token": "globex", "want": ["tenant_mismatch"]},
+		"narrowed to where it holds grants": {"identity": "", "token": "acme", "want": []},
+		"narrowed to where it holds none": {"identity": "", "token": "globex", "want": ["tenant_mismatch"]},
+	}
+	answers(person({"subject": {"tenant": tc.identity}, "token": {"tenant": tc.token}}), tc.want)
+}
+
+test_narrowing_a_right_in_every_tenant if {
+	everywhere := {"*": {"ledger": {"read": {"own": always}}}}
+	answers(person({"subject": {"grants": everywhere}, "token": {"tenant": "globex"}}), [])
+}
+
+test_tenant_of_the_application[note] if {
+	some note, tc in {
+		"none": {"client": "", "identity": "acme", "want": []},
+		"the same": {"client": "acme", "identity": "acme", "want": []},
+		"another": {"client": "acme", "identity": "globex", "want": ["tenant_mismatch"]},
+		"a person of none": {"client": "acme", "identity": "", "want": ["tenant_mismatch"]},
+	}
+	answers(person({"client": {"tenant": tc.client}, "subject": {"tenant": tc.identity}}), tc.want)
+}
+
+test_lifetime[note] if {
+	some note, tc in {
+		"a second": {"lifetime": 1, "want": []},
+		"none": {"lifetime": 0, "want": ["outside_validity"]},
+		"less than none": {"lifetime": -5, "want": ["outside_validity"]},
+	}
+	answers(machine({"token": {"lifetime": tc.lifetime}}), tc.want)
+}

@@ -1,0 +1,96 @@
+package writ.why
+
+import data.writ.admin
+
+# METADATA
+# title: Checks of administration
+# description: |
+#   The guards of writ/admin: who asks, what is asked for, what the change would do. There is nothing to hide from
+#   who asks about the own identity.
+# labels:
+#   rule: why.checks.admin
+checks["writ/admin"] := array.concat(caller_checks, [
+	{"stage": 2, "holds": admin.eligible, "code": "not_administrator", "rule": "admin.eligible"},
+	{"stage": change_stage, "holds": admin.unprotected, "code": "system_protected", "rule": "admin.unprotected"},
+	{"stage": change_stage, "holds": admin.remaining, "code": "self_lockout", "rule": "admin.remaining"},
+	{"stage": 3, "holds": admin.placed, "code": "tenant_mismatch", "rule": "admin.placed"},
+	{"stage": 3, "holds": admin.above_system, "code": "system_level_readonly", "rule": "admin.above_system"},
+	{"stage": 3, "holds": granted_or_elsewhere, "code": "not_granted", "rule": "admin.granted"},
+	{"stage": 3, "holds": admin.rights_granted, "code": "not_granted", "rule": "admin.rights_granted"},
+	{"stage": 3, "holds": scoped_or_not_granted, "code": "insufficient_scope", "rule": "admin.scoped"},
+	{"stage": 3, "holds": rights_scoped_or_not_granted, "code": "insufficient_scope", "rule": "admin.rights_scoped"},
+	{"stage": 3, "holds": admin.own, "code": "not_owner", "rule": "admin.own"},
+	{"stage": 3, "holds": admin.proven, "code": "proof_required", "rule": "admin.proven"},
+	{"stage": change_stage, "holds": admin.dominated, "code": "delegation_exceeds_actor", "rule": "admin.dominated"},
+	{"stage": change_stage, "holds": admin.appointed, "code": "root_only", "rule": "admin.appointed"},
+	{"stage": change_stage, "holds": admin.owned_after, "code": "last_owner", "rule": "admin.owned_after"},
+	{"stage": change_stage, "holds": admin.tenant_enabled, "code": "tenant_disabled", "rule": "admin.tenant_enabled"},
+	{"stage": change_stage, "holds": admin.inactive_first, "code": "must_be_inactive", "rule": "admin.inactive_first"},
+	{"stage": change_stage, "holds": admin.conditional, "code": "precondition_required", "rule": "admin.conditional"},
+])
+
+# METADATA
+# title: Checks of the caller
+# description: |
+#   The guards of writ/admin about who asks.
+# labels:
+#   rule: why.caller_checks
+caller_checks := [
+	{"stage": 1, "holds": admin.usable, "code": "not_usable", "rule": "admin.usable"},
+	{"stage": 1, "holds": admin.valid, "code": "outside_validity", "rule": "admin.valid"},
+	{"stage": 1, "holds": admin.addressed, "code": "address_not_allowed", "rule": "admin.addressed"},
+	{"stage": 1, "holds": admin.meant, "code": "wrong_audience", "rule": "admin.meant"},
+	{"stage": 1, "holds": admin.settled, "code": "password_change_required", "rule": "admin.settled"},
+]
+
+# METADATA
+# title: Stage of a change
+# description: |
+#   What a change would do is told after what is asked for, except to who changes the own identity.
+# labels:
+#   rule: why.change_stage
+# scope: document
+default change_stage := 4
+
+change_stage := 3 if input.resource.self
+
+# METADATA
+# title: Granted, or elsewhere
+# description: |
+#   A grant covers the request, or it is about a place where grants do not count.
+# labels:
+#   rule: why.granted_or_elsewhere
+# scope: document
+default granted_or_elsewhere := false
+
+granted_or_elsewhere if admin.granted
+
+granted_or_elsewhere if not admin.placed
+
+granted_or_elsewhere if not admin.above_system
+
+# METADATA
+# title: Within scopes, or not granted
+# description: |
+#   The scopes of the token cover the request, or they are not what is missing.
+# labels:
+#   rule: why.scoped_or_not_granted
+# scope: document
+default scoped_or_not_granted := false
+
+scoped_or_not_granted if admin.scoped
+
+scoped_or_not_granted if not admin.granted
+
+# METADATA
+# title: Rights within scopes, or not granted
+# description: |
+#   The scopes of the token cover changing rights, or they are not what is missing.
+# labels:
+#   rule: why.rights_scoped_or_not_granted
+# scope: document
+default rights_scoped_or_not_granted := false
+
+rights_scoped_or_not_granted if admin.rights_scoped
+
+rights_scoped_or_not_granted if not admin.rights_granted
