@@ -1,0 +1,486 @@
+package identity
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/writ-authz/writ/policies"
+	"github.com/writ-authz/writ/policies/enforce"
+	"github.com/writ-authz/writ/storage"
+)
+
+const applicationsPath = "/v1/applications/"
+
+// applicationFields is what may be written of an application; its secrets have routes of their own.
+type applicationFields struct {
+	identityFields
+	Description             enforce.Field[string]          `json:"description"`
+	GrantTypes              enforce.Field[[]string]        `json:"grant_types"`
+	Scopes                  enforce.Field[[]string]        `json:"scopes"`
+	Audiences               enforce.Field[[]string]        `json:"audiences"`
+	Serves                  enforce.Field[[]string]        `json:"serves"`
+	TokenEndpointAuthMethod enforce.Field[string]          `json:"token_endpoint_auth_method"`
+	JWKS                    enforce.Field[json.RawMessage] `json:"jwks"`
+	JWKSURI                 enforce.Field[string]          `json:"jwks_uri"`
+	TokenFormat             enforce.Field[string]          `json:"token_format"`
+	TokenLifetime           enforce.Field[int64]           `json:"token_lifetime"`
+	RefreshRotation         enforce.Field[bool]            `json:"refresh_rotation"`
+	RedirectURIs            enforce.Field[[]string]        `json:"redirect_uris"`
+	IsActive                enforce.Field[bool]            `json:"is_active"`
+	Retrievable             enforce.Field[bool]            `json:"retrievable"`
+}
+
+type applicationPut struct {
+	ID enforce.Field[string] `json:"id"`
+	applicationFields
+}
+
+// applicationView is an application as replies show it.
+type applicationView struct {
+	ID                      string            `json:"id"`
+	Name                    string            `json:"name"`
+	Description             string            `json:"description"`
+	Tenant                  storage.TenantID  `json:"tenant,omitempty"`
+	Groups                  []storage.GroupID `json:"groups"`
+	Roles                   []storage.RoleKey `json:"roles"`
+	Grants                  []grantFields     `json:"grants"`
+	GrantTypes              []string          `json:"grant_types"`
+	Scopes                  []string          `json:"scopes"`    // null is no ceiling
+	Audiences               []string          `json:"audiences"` // null is both of Writ's
+	Serves                  []string          `json:"serves"`
+	TokenEndpointAuthMethod string            `json:"token_endpoint_auth_method,omitempty"`
+	JWKS                    json.RawMessage   `json:"jwks,omitempty"`
+	JWKSURI                 string            `json:"jwks_uri,omitempty"`
+	TokenFormat             string            `json:"token_format"`
+	TokenLifetime           int64             `json:"token_lifetime,omitempty"`
+	RefreshRotation         bool              `json:"refresh_rotation"`
+	RedirectURIs            []string          `json:"redirect_uris"`
+	IsActive                bool              `json:"is_active"`
+	Retrievable             bool              `json:"retrievable"`
+	NotBefore               *time.Time        `json:"not_before,omitempty"`
+	NotAfter                *time.Time        `json:"not_after,omitempty"`
+	Addresses               []string          `json:"addresses,omitempty"`
+	Properties              json.RawMessage   `json:"properties"`
+	Attributes              json.RawMessage   `json:"attributes"`
+	Protected               bool              `json:"protected"`
+	CreatedAt               time.Time         `json:"created_at"`
+	UpdatedAt               time.Time         `json:"updated_at"`
+	Version                 int64             `json:"version"`
+	// Secret is in the one reply that made the application.
+	Secret *secretValue `json:"secret,omitempty"`
+}
+
+func viewApplication(a *storage.Application) applicationView {
+	format := a.TokenFormat
+	if format == "" {
+		format = "jwt"
+	}
+	return applicationView{
+		ID: a.ID, Name: a.Name, Description: a.Description, Tenant: a.Tenant, Groups: present(a.Groups), Roles: present(a.Roles),
+		Grants: grantViews(a.Grants), GrantTypes: present(a.GrantTypes), Scopes: a.Scopes, Audiences: a.Audiences, Serves: present(a.Serves),
+		TokenEndpointAuthMethod: a.TokenEndpointAuthMethod, JWKS: a.JWKS, JWKSURI: a.JWKSURI, TokenFormat: format,
+		TokenLifetime: a.TokenLifetime, RefreshRotation: rotates(a), RedirectURIs: present(a.RedirectURIs), IsActive: a.IsActive,
+		Retrievable: a.Retrievable, NotBefore: a.NotBefore, NotAfter: a.NotAfter, Addresses: a.Addresses,
+		Properties: free(a.Properties), Attributes: free(a.Attributes), Protected: a.Protected, CreatedAt: a.CreatedAt,
+		UpdatedAt: a.UpdatedAt, Version: a.Version,
+	}
+}
+
+// rotates: refresh tokens rotate unless it is said otherwise, and always for public clients.
+func rotates(a *storage.Application) bool {
+	return a.RefreshRotation == nil || *a.RefreshRotation || a.TokenEndpointAuthMethod == "none"
+}
+
+func (r *Room) listApplications(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	query, err := r.listing(req, "applications", storage.ApplicationKind,
+		"role", "role_prefix", "group", "tenant", "protected", "active")
+	if err != nil {
+		return enforce.Resolved{}, err
+	}
+	return resolveList(r, query, viewApplication)
+}
+
+// askToRead is the question of reading an application that is there.
+func (r *Room) askToRead(req *enforce.Request, v view, a *storage.Application) policies.Question {
+	q := policies.Question{Resource: resource(v, a.ID, a.Tenant, true)}
+	q.Resource.Self = isCaller(req, kindApplication, a.ID)
+	q.Resource.Before = policies.NewFacts(applicationFacts(v, a, r.config.Audiences))
+	return q
+}
+
+// readApplication answers a GET of an application, or of a part of it.
+func (r *Room) readApplication(req *enforce.Request, show func(*storage.Application) any) (enforce.Resolved, error) {
+	id := req.Params["id"]
+	if err := checkApplicationID(id, ""); err != nil {
+		return enforce.Resolved{}, err
+	}
+	v := standing{r.directory}
+	e := r.directory.application(id)
+	if e == nil {
+		return r.readMissing(req, v, id)
+	}
+	a := e.application
+	return readObject(req, r.askToRead(req, v, a), a.Version, func() any { return show(a) })
+}
+
+func (r *Room) getApplication(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	return r.readApplication(req, func(a *storage.Application) any { return viewApplication(a) })
+}
+
+func (r *Room) getScopes(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	return r.readApplication(req, func(a *storage.Application) any { return map[string]any{"scopes": a.Scopes} })
+}
+
+func (r *Room) postApplication(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	var in applicationFields
+	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+		return enforce.Resolved{}, err
+	}
+	id, err := uuid.NewV7FromReader(r.config.Rand)
+	if err != nil {
+		return enforce.Resolved{}, fmt.Errorf("make an id: %w", err)
+	}
+	made := "app_" + strings.ReplaceAll(id.String(), "-", "")
+	return r.saveApplication(ctx, req, made, &in, saving{creates: true, only: true, unnamed: true, action: "create"})
+}
+
+func (r *Room) putApplication(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	var in applicationPut
+	id := req.Params["id"]
+	if err := checkApplicationID(id, ""); err != nil {
+		return enforce.Resolved{}, err
+	}
+	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+		return enforce.Resolved{}, err
+	}
+	if err := sameID(in.ID, id, "/id"); err != nil {
+		return enforce.Resolved{}, err
+	}
+	return r.saveApplication(ctx, req, id, &in.applicationFields, saving{creates: true, action: "put"})
+}
+
+func (r *Room) patchApplication(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	var in applicationFields
+	id := req.Params["id"]
+	if err := checkApplicationID(id, ""); err != nil {
+		return enforce.Resolved{}, err
+	}
+	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+		return enforce.Resolved{}, err
+	}
+	return r.saveApplication(ctx, req, id, &in, saving{merge: true, action: "patch"})
+}
+
+func (r *Room) putScopes(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	var in struct {
+		Scopes enforce.Field[[]string] `json:"scopes"`
+	}
+	id := req.Params["id"]
+	if err := checkApplicationID(id, ""); err != nil {
+		return enforce.Resolved{}, err
+	}
+	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+		return enforce.Resolved{}, err
+	}
+	if !in.Scopes.Set {
+		return enforce.Resolved{}, enforce.BadRequest("missing", "/scopes", "name the scopes: [] is nothing, null is no ceiling")
+	}
+	resolved, err := r.saveApplication(ctx, req, id, &applicationFields{Scopes: in.Scopes}, saving{action: "write_scopes"})
+	if err != nil {
+		return enforce.Resolved{}, err
+	}
+	respond := resolved.Respond
+	resolved.Respond = func(ctx context.Context, d policies.Decision) (enforce.Reply, error) {
+		reply, err := respond(ctx, d)
+		if shown, ok := reply.Body.(applicationView); ok {
+			reply.Body = map[string]any{"scopes": shown.Scopes}
+		}
+		return reply, err
+	}
+	return resolved, nil
+}
+
+// grantTypes and authMethods are those that are stored; which of them the token endpoint serves is said in its metadata.
+func grantTypes() []string {
+	return []string{"client_credentials", "password", "refresh_token", "authorization_code"}
+}
+
+func authMethods() []string {
+	return []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}
+}
+
+// hasSecret reports whether the application proves itself with a secret.
+func hasSecret(a *storage.Application) bool {
+	return a.TokenEndpointAuthMethod != "none" && a.TokenEndpointAuthMethod != "private_key_jwt"
+}
+
+// application carries fields into a record. A new application is active, retrievable, and gets tokens for itself.
+func (c *checker) application(f *applicationFields, a *storage.Application, longest time.Duration) {
+	if c.creating {
+		a.IsActive, a.Retrievable, a.GrantTypes = true, true, []string{"client_credentials"}
+	}
+	c.required(f.Name, "/name", &a.Name)
+	c.text(f.Description, "/description", maxText, &a.Description)
+	c.identity(&f.identityFields, &a.Identity)
+	if f.GrantTypes.Set {
+		c.words(f.GrantTypes, "/grant_types", grantTypes(), &a.GrantTypes)
+		a.GrantTypes = present(a.GrantTypes)
+	}
+	c.scopes(f.Scopes, "/scopes", &a.Scopes)
+	c.words(f.Audiences, "/audiences", nil, &a.Audiences)
+	if f.Audiences.Set && !f.Audiences.Null && len(f.Audiences.Value) == 0 {
+		c.bad("missing", "/audiences", "an application has an audience; null stands for both of Writ's own")
+	}
+	c.words(f.Serves, "/serves", nil, &a.Serves)
+	c.choice(f.TokenEndpointAuthMethod, "/token_endpoint_auth_method", authMethods(), &a.TokenEndpointAuthMethod)
+	c.choice(f.TokenFormat, "/token_format", []string{"jwt", "opaque"}, &a.TokenFormat)
+	c.keys(f, a)
+	if f.TokenLifetime.Set {
+		if most := int64(longest / time.Second); !f.TokenLifetime.Null && (f.TokenLifetime.Value < 1 || f.TokenLifetime.Value > most) {
+			c.bad("out_of_range", "/token_lifetime", fmt.Sprintf("want 1 to %d seconds", most))
+		}
+		a.TokenLifetime = f.TokenLifetime.Value
+	}
+	if f.RefreshRotation.Set {
+		a.RefreshRotation = nil
+		if !f.RefreshRotation.Null {
+			a.RefreshRotation = &f.RefreshRotation.Value
+		}
+	}
+	c.words(f.RedirectURIs, "/redirect_uris", nil, &a.RedirectURIs)
+	for i, redirect := range f.RedirectURIs.Value {
+		if !uri(redirect) {
+			c.bad("malformed_uri", fmt.Sprintf("/redirect_uris/%d", i), "want an absolute URI without a fragment")
+		}
+	}
+	c.flag(f.IsActive, "/is_active", &a.IsActive)
+	c.flag(f.Retrievable, "/retrievable", &a.Retrievable)
+}
+
+// choice carries one of a few words; null is the default.
+func (c *checker) choice(f enforce.Field[string], pointer string, allowed []string, into *string) {
+	if !f.Set {
+		return
+	}
+	if !f.Null && !slices.Contains(allowed, f.Value) {
+		c.bad("unknown_value", pointer, "want one of "+strings.Join(allowed, ", "))
+	}
+	*into = f.Value
+}
+
+// keys carries the public keys of an application that proves itself with one.
+func (c *checker) keys(f *applicationFields, a *storage.Application) {
+	if f.JWKSURI.Set {
+		if !f.JWKSURI.Null && (!strings.HasPrefix(f.JWKSURI.Value, "https://") || !uri(f.JWKSURI.Value)) {
+			c.bad("malformed_uri", "/jwks_uri", "want an https URI")
+		}
+		a.JWKSURI = f.JWKSURI.Value
+	}
+	if f.JWKS.Set {
+		a.JWKS = nil
+		if !f.JWKS.Null {
+			c.publicKeys(f.JWKS.Value)
+			a.JWKS = f.JWKS.Value
+		}
+	}
+	if len(a.JWKS) > 0 && a.JWKSURI != "" {
+		c.lateBad("bad_keys", "/jwks_uri", "an application has jwks or jwks_uri, not both")
+	}
+}
+
+// publicKeys refuses a set that is none, or that holds a private or symmetric key.
+func (c *checker) publicKeys(raw json.RawMessage) {
+	var set struct {
+		Keys []map[string]any `json:"keys"`
+	}
+	if err := json.Unmarshal(raw, &set); err != nil || len(set.Keys) == 0 || len(set.Keys) > 16 {
+		c.bad("bad_keys", "/jwks", `want a JWK set of 1 to 16 keys: {"keys": [...]}`)
+		return
+	}
+	for i, key := range set.Keys {
+		_, private := key["d"]
+		_, symmetric := key["k"]
+		if private || symmetric || key["kty"] == "oct" {
+			c.bad("bad_keys", fmt.Sprintf("/jwks/keys/%d", i), "send public keys only")
+		}
+	}
+}
+
+func (r *Room) saveApplication(
+	ctx context.Context, req *enforce.Request, id string, in *applicationFields, mode saving,
+) (enforce.Resolved, error) {
+	w, v, err := r.beginBundle(ctx, req, "applications", id, mode)
+	if err != nil {
+		return enforce.Resolved{}, err
+	}
+	var current *storage.Application
+	next := &storage.Application{}
+	if e := r.directory.application(id); e != nil {
+		current = e.application
+		copied := *current
+		next = &copied
+		w.version = current.Version
+	}
+	creating := current == nil && mode.creates
+	next.ID = id
+	check := r.checker(v, req.Now, mode, creating)
+	check.application(in, next, r.config.MaxTokenLifetime)
+	if check.err != nil {
+		return enforce.Resolved{}, check.err
+	}
+	w.late = check.late
+	if current == nil && !creating {
+		w.question.Resource = resource(v, id, "", false)
+		return r.change(req, w), nil
+	}
+	var tombstone *storage.Tombstone
+	var first *newSecret
+	if creating {
+		if tombstone, err = r.tombstone(ctx, w.target); err != nil {
+			return enforce.Resolved{}, err
+		}
+		if tombstone != nil {
+			next.Epoch = tombstone.Epoch + 1
+		}
+		if hasSecret(next) {
+			if first, err = r.newSecret(id, next.Retrievable, secretFields{}, req.Now); err != nil {
+				return enforce.Resolved{}, err
+			}
+			next.Secrets = []storage.Secret{first.record}
+		}
+	} else {
+		raiseApplicationEpoch(current, next)
+	}
+	r.askApplication(req, w, v, current, next, tombstone != nil)
+	w.denied = tenantDenied(in.Tenant)
+	w.apply = func(ctx context.Context, tx storage.Tx) error {
+		if first != nil {
+			if err := first.keep(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if current != nil && current.Retrievable && !next.Retrievable {
+			if err := dropSealed(ctx, tx, next, func(storage.Secret) bool { return true }); err != nil {
+				return err
+			}
+		}
+		return saveRecord(ctx, tx, next, creating, tombstone)
+	}
+	w.reply = func() enforce.Reply {
+		shown := viewApplication(next)
+		if !creating {
+			return saved(next.Version, shown)
+		}
+		if first != nil {
+			shown.Secret = &secretValue{ID: first.record.ID, Value: first.value}
+		}
+		return noStore(created(applicationsPath+id, next.Version, shown))
+	}
+	return r.change(req, w), nil
+}
+
+// raiseApplicationEpoch kills the tokens of an application that is deactivated or moves to another tenant.
+func raiseApplicationEpoch(before, after *storage.Application) {
+	if before.IsActive && !after.IsActive || before.Tenant != after.Tenant {
+		after.Epoch++
+	}
+}
+
+// askApplication fills the question of a change from one state of an application to another, either of which may be none.
+func (r *Room) askApplication(req *enforce.Request, w *write, v view, before, after *storage.Application, tombstone bool) {
+	at := before
+	if at == nil {
+		at = after
+	}
+	q := &w.question
+	q.Resource = resource(v, at.ID, at.Tenant, before != nil)
+	q.Resource.Self = isCaller(req, kindApplication, at.ID)
+	serves := map[string]bool{}
+	if before != nil {
+		q.Resource.Before = policies.NewFacts(applicationFacts(v, before, r.config.Audiences))
+	}
+	if after != nil {
+		q.Resource.After = policies.NewFacts(applicationFacts(imagined(v, after.Tenant), after, r.config.Audiences))
+		for _, audience := range after.Serves {
+			serves[audience] = true
+		}
+	}
+	q.Resource.Changes = applicationChanges(before, after)
+	w.detail = changeDetail{Tombstone: tombstone, Serves: serves}
+}
+
+func applicationChanges(before, after *storage.Application) []string {
+	var d difference
+	switch {
+	case after == nil:
+		return []string{"delete"}
+	case before == nil:
+		d.add("create", true)
+		before = &storage.Application{IsActive: true, Retrievable: true}
+	}
+	d.identity(&before.Identity, &after.Identity)
+	d.add("description", before.Description != after.Description)
+	d.add("grant_types", !sameSet(before.GrantTypes, after.GrantTypes))
+	d.add("scopes", (before.Scopes == nil) != (after.Scopes == nil) || !sameSet(before.Scopes, after.Scopes))
+	d.add("audiences", (before.Audiences == nil) != (after.Audiences == nil) || !sameSet(before.Audiences, after.Audiences))
+	d.add("serves", !sameSet(before.Serves, after.Serves))
+	d.add("auth_method", before.TokenEndpointAuthMethod != after.TokenEndpointAuthMethod || before.JWKSURI != after.JWKSURI ||
+		!bytes.Equal(before.JWKS, after.JWKS))
+	d.add("token", before.TokenFormat != after.TokenFormat || before.TokenLifetime != after.TokenLifetime ||
+		rotates(before) != rotates(after))
+	d.add("redirect_uris", !sameSet(before.RedirectURIs, after.RedirectURIs))
+	d.add("status", before.IsActive != after.IsActive)
+	d.add("retrievable", before.Retrievable != after.Retrievable)
+	return d.names
+}
+
+// presentApplication begins a change of an application that must be there, and refers to it in the question if it is not.
+func (r *Room) presentApplication(
+	ctx context.Context, req *enforce.Request, id, action string,
+) (*write, view, *storage.Application, error) {
+	if err := checkApplicationID(id, ""); err != nil {
+		return nil, nil, nil, err
+	}
+	w, v, err := r.beginBundle(ctx, req, "applications", id, saving{action: action})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	e := r.directory.application(id)
+	if e == nil {
+		w.question.Resource = resource(v, id, "", false)
+		return w, v, nil, nil
+	}
+	w.version = e.application.Version
+	return w, v, e.application, nil
+}
+
+func (r *Room) deleteApplication(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	id := req.Params["id"]
+	w, v, current, err := r.presentApplication(ctx, req, id, "delete")
+	if err != nil || current == nil {
+		return r.changeOr(req, w, err)
+	}
+	w.deletes = true
+	r.askApplication(req, w, v, current, nil, false)
+	w.apply = func(ctx context.Context, tx storage.Tx) error { return buryApplication(ctx, tx, current) }
+	w.after = func(ctx context.Context) error {
+		r.endSessions(ctx, id)
+		return nil
+	}
+	w.reply = noContent
+	return r.change(req, w), nil
+}
+
+func buryApplication(ctx context.Context, tx storage.Tx, a *storage.Application) error {
+	if err := dropSealed(ctx, tx, a, func(storage.Secret) bool { return true }); err != nil {
+		return err
+	}
+	return bury(ctx, tx, storage.ApplicationKind, "applications/"+a.ID, a.Meta, a.Epoch)
+}

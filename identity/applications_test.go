@@ -1,0 +1,186 @@
+package identity_test
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestL08ANewApplicationShowsItsSecretOnce(t *testing.T) {
+	w := newWorld(t)
+	r := w.root().post("/v1/applications", `{"name":"billing","grant_types":["client_credentials"],"scopes":["ledger/accounts:read"],
+		"grants":[{"resource":"ledger/accounts","action":"read"}]}`).is(201)
+	id, secret := r.text("id"), r.text("secret", "value")
+	equal(t, "location", r.header.Get("Location"), "/v1/applications/"+id)
+	equal(t, "etag", r.header.Get("ETag"), `"1"`)
+	equal(t, "cache", r.header.Get("Cache-Control"), "no-store")
+	w.works(id, secret, true)
+	for _, path := range []string{"/v1/applications/" + id, "/v1/applications", "/v1/applications/" + id + "/secrets", "/v1/applications/" + id + "/scopes"} {
+		if body := w.root().get(path).is(200).body; strings.Contains(body, secret) || strings.Contains(body, "verifier") {
+			t.Fatal(body)
+		}
+	}
+	for body, pointer := range map[string]string{
+		`{}`:          "/name",
+		`{"name":""}`: "/name",
+		`{"name":"x","grant_types":["implicit"]}`:               "/grant_types/0",
+		`{"name":"x","scopes":"a:b"}`:                           "/scopes",
+		`{"name":"x","scopes":["nonsense"]}`:                    "/scopes/0",
+		`{"name":"x","scopes":["iam/users:fly"]}`:               "/scopes/0",
+		`{"name":"x","token_lifetime":0}`:                       "/token_lifetime",
+		`{"name":"x","token_lifetime":864000}`:                  "/token_lifetime",
+		`{"name":"x","token_lifetime":1.5}`:                     "/token_lifetime",
+		`{"name":"x","token_format":"paseto"}`:                  "/token_format",
+		`{"name":"x","token_endpoint_auth_method":"mtls"}`:      "/token_endpoint_auth_method",
+		`{"name":"x","audiences":[]}`:                           "/audiences",
+		`{"name":"x","redirect_uris":["/relative"]}`:            "/redirect_uris/0",
+		`{"name":"x","jwks_uri":"http://x.example/"}`:           "/jwks_uri",
+		`{"name":"x","jwks":{"keys":[{"kty":"oct","k":"AA"}]}}`: "/jwks/keys/0",
+		`{"name":"x","addresses":["192.0.2.1"]}`:                "/addresses/0",
+		`{"name":"x","is_active":null}`:                         "/is_active",
+		`{"name":"x","secret":"chosen"}`:                        "/secret",
+		`{"name":"x","SCOPES":[]}`:                              "/SCOPES",
+	} {
+		w.root().post("/v1/applications", body).bad(pointer)
+	}
+	w.root().post("/v1/applications", `{"name":"x","jwks":{"keys":[{"kty":"EC"}]},"jwks_uri":"https://x.example/"}`).bad("/jwks_uri")
+	equal(t, "public clients have no secret",
+		w.root().post("/v1/applications", `{"name":"x","token_endpoint_auth_method":"none"}`).is(201).value("secret") == nil, true)
+}
+
+func TestG02ApplicationIDs(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{"me", "ME", "a:b", "a b", strings.Repeat("x", 129), "a%01b", "ä", ".."} {
+		if r := w.root().put("/v1/applications/"+strings.ReplaceAll(id, " ", "%20"), `{"name":"x"}`); r.status != 400 && r.status != 404 {
+			t.Errorf("%q: %d", id, r.status)
+		}
+	}
+	w.root().put("/v1/applications/a%2Fb", `{"name":"x"}`).is(404)
+	w.root().put("/v1/applications/"+strings.Repeat("x", 128), `{"name":"x"}`).is(201)
+	w.root().with("If-None-Match", "*").put("/v1/applications/root", `{"name":"x"}`).refused("system_protected")
+	w.application("a", "")
+	w.root().with("If-None-Match", "*").put("/v1/applications/a", `{"name":"x"}`).is(412)
+}
+
+func TestL09DeletingIsOnceAndForGood(t *testing.T) {
+	w := newWorld(t)
+	w.application("a", "")
+	secret := w.application("b", "")
+	w.root().with("If-Match", `"9"`).del("/v1/applications/a").is(412)
+	w.root().del("/v1/applications/a").is(204)
+	w.root().del("/v1/applications/a").is(404)
+	if _, err := w.room.Application("a"); err == nil {
+		t.Fatal("the application is still in the mirror")
+	}
+	w.works("b", secret, true)
+	w.root().del("/v1/applications/root").refused("system_protected")
+	w.root().patch("/v1/applications/root", `{"protected":false}`).refused("system_protected")
+	w.root().put("/v1/applications/root/scopes", `{"scopes":[]}`).refused("system_protected")
+	w.root().post("/v1/applications/bulk-delete", `{"ids":["b","root"]}`).refused("system_protected").at("/ids/1")
+	w.works("b", secret, true)
+}
+
+func TestM05ScopesAndTheRestAreEditedApart(t *testing.T) {
+	w := newWorld(t)
+	w.application("a", `,"scopes":["ledger:read","ledger:read"],"not_after":"2027-01-01T00:00:00Z"`)
+	w.application("writer", `,"grants":[{"resource":"iam/applications","action":"read"},{"resource":"iam/applications","action":"write"}]`)
+	writer := w.as("application:writer")
+	writer.patch("/v1/applications/a", `{"name":"renamed"}`).is(200)
+	writer.put("/v1/applications/a/scopes", `{"scopes":[]}`).is(403)
+	for _, body := range []string{`{"scopes":["ledger:write"]}`, `{"grants":[{"resource":"x","action":"y"}]}`} {
+		writer.patch("/v1/applications/a", body).is(403)
+	}
+	writer.post("/v1/applications", `{"name":"bare"}`).is(201)
+	writer.post("/v1/applications", `{"name":"x","scopes":["ledger:read"]}`).is(403)
+	scopes := w.root().get("/v1/applications/a/scopes").is(200)
+	equal(t, "scopes", strings.TrimSpace(scopes.body), `{"scopes":["ledger:read"]}`)
+	w.root().with("If-Match", `"1"`).put("/v1/applications/a/scopes", `{"scopes":["ledger:write"]}`).is(412)
+	r := w.root().with("If-Match", scopes.header.Get("ETag")).put("/v1/applications/a/scopes", `{"scopes":["ledger:write"]}`).is(200)
+	equal(t, "scopes", strings.TrimSpace(r.body), `{"scopes":["ledger:write"]}`)
+	after := w.root().get("/v1/applications/a").is(200)
+	equal(t, "name and window", after.text("name")+after.text("not_after"), "renamed2027-01-01T00:00:00Z")
+	w.root().put("/v1/applications/a/scopes", `{"scopes":null}`).is(200)
+	w.root().put("/v1/applications/a/scopes", `{}`).bad("/scopes")
+}
+
+func TestM10BulkDeletionIsAllOrNothing(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{"a", "b", "c"} {
+		w.application(id, "")
+	}
+	w.root().post("/v1/applications/bulk-delete", `{"ids":[]}`).bad("/ids")
+	w.root().post("/v1/applications/bulk-delete", `{"ids":["a"`+strings.Repeat(`,"x"`, 100)+`]}`).bad("/ids")
+	r := w.root().post("/v1/applications/bulk-delete", `{"ids":["a","none","b"]}`).is(404).at("/ids/1")
+	if !strings.Contains(r.text("detail"), "none") {
+		t.Fatal(r.body)
+	}
+	equal(t, "applications", w.root().get("/v1/applications").ids("id"), "a b c root")
+	before := len(w.chain("authority"))
+	w.root().post("/v1/applications/bulk-delete", `{"ids":["a","b","a"]}`).is(204)
+	equal(t, "applications", w.root().get("/v1/applications").ids("id"), "c root")
+	equal(t, "outcomes", len(w.chain("authority"))-before, 1)
+	w.application("self", `,"grants":[{"resource":"iam/applications","action":"*"}]`)
+	w.as("application:self").post("/v1/applications/bulk-delete", `{"ids":["c","self"]}`).refused("self_lockout").at("/ids/1")
+	w.root().get("/v1/applications/c").is(200)
+	w.as("application:self").post("/v1/applications/bulk-delete", `{"ids":["c"]}`).is(204)
+}
+
+func TestM10EveryRuleOfASingleDeleteHoldsInABulk(t *testing.T) {
+	w := newWorld(t)
+	w.root().put("/v1/tenants/acme", `{"name":"x"}`).is(201)
+	w.application("strong", `,"grants":[{"resource":"ledger","action":"write"}]`)
+	w.application("weak", "")
+	w.application("other", `,"tenant":"acme"`)
+	w.application("actor", `,"grants":[{"resource":"iam/applications","action":"*"}]`)
+	actor := w.as("application:actor")
+	actor.post("/v1/applications/bulk-delete", `{"ids":["weak","strong"]}`).refused("delegation_exceeds_actor")
+	actor.post("/v1/applications/bulk-delete", `{"ids":["weak","other"]}`).refused("not_granted")
+	equal(t, "applications", w.root().get("/v1/applications").ids("id"), "actor other root strong weak")
+	w.root().post("/v1/applications/bulk-delete", `{"ids":["weak","other","strong"]}`).is(204)
+}
+
+func TestG04DelegationOnPostPutAndPatch(t *testing.T) {
+	w := newWorld(t)
+	w.application("target", "")
+	const iam = `{"resource":"iam/applications","action":"write"},{"resource":"iam/applications","action":"write_scopes"}`
+	w.application("actor", `,"grants":[{"resource":"iam/applications","action":"read"},`+iam+`]`)
+	actor := w.as("application:actor")
+	for grants, ok := range map[string]bool{
+		`{"resource":"content","action":"read"}`:                        false,
+		`{"resource":"*","action":"*"}`:                                 false,
+		`{"resource":"iam/applications","action":"reveal"}`:             false,
+		`{"tenant":"*","resource":"iam/applications","action":"write"}`: false,
+		`{"resource":"iam/applications","action":"write"}`:              true,
+		`{"resource":"iam/applications","action":"write_scopes"}`:       true,
+		iam: true,
+		``:  true,
+	} {
+		for _, r := range []*reply{
+			actor.post("/v1/applications", `{"name":"x","grants":[`+grants+`]}`),
+			actor.put("/v1/applications/target", `{"name":"x","grants":[`+grants+`]}`),
+			actor.patch("/v1/applications/target", `{"grants":[`+grants+`]}`),
+		} {
+			if ok && r.status >= 300 {
+				t.Errorf("%s\n%d %s", r.call, r.status, r.body)
+			}
+			if !ok {
+				r.refused("delegation_exceeds_actor")
+			}
+		}
+	}
+}
+
+func TestG09ToG10DeactivationEndsTokensForGood(t *testing.T) {
+	w := newWorld(t)
+	w.application("a", "")
+	epoch := func() int64 {
+		app, err := w.room.Application("a")
+		must(t, err)
+		return app.Epoch
+	}
+	w.root().patch("/v1/applications/a", `{"is_active":false}`).is(200)
+	equal(t, "epoch", epoch(), 1)
+	w.as("application:a").get("/v1/me").is(401)
+	w.root().patch("/v1/applications/a", `{"is_active":true}`).is(200)
+	equal(t, "epoch", epoch(), 1)
+	w.as("application:a").get("/v1/me").is(200)
+}

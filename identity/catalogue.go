@@ -1,0 +1,62 @@
+package identity
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/writ-authz/writ/policies"
+	"github.com/writ-authz/writ/policies/enforce"
+)
+
+// getCatalogue shows the known types and actions, those that q finds in type, title or group.
+func (r *Room) getCatalogue(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	q, given := req.Query["q"]
+	if given && q == "" {
+		return enforce.Resolved{}, enforce.BadParameter("bad_filter", "q", "an empty search finds nothing")
+	}
+	return enforce.Resolved{
+		Question: policies.Question{Resource: resource(standing{r.directory}, "", "", true)},
+		Respond: func(context.Context, policies.Decision) (enforce.Reply, error) {
+			c := r.config.PDP.Catalogue()
+			shown := map[string]any{"types": search(c.Types(), q), "reasons": c.Reasons()}
+			return enforce.Reply{Status: http.StatusOK, Body: shown}, nil
+		},
+	}, nil
+}
+
+// getPolicies shows the loaded policy set.
+func (r *Room) getPolicies(context.Context, *enforce.Request) (enforce.Resolved, error) {
+	return enforce.Resolved{
+		Question: policies.Question{Resource: resource(standing{r.directory}, "", "", true)},
+		Respond: func(context.Context, policies.Decision) (enforce.Reply, error) {
+			return enforce.Reply{Status: http.StatusOK, Body: r.config.PDP.Describe()}, nil
+		},
+	}, nil
+}
+
+// search keeps the types, and of them the actions, in which text is found literally, whatever its case. A type that is found
+// itself keeps all its actions.
+func search(types []policies.CatalogueType, text string) []policies.CatalogueType {
+	if text == "" {
+		return types
+	}
+	text = strings.ToLower(text)
+	has := func(s string) bool { return strings.Contains(strings.ToLower(s), text) }
+	found := []policies.CatalogueType{}
+	for _, t := range types {
+		if !has(t.Type) && !has(t.Title) && !has(t.Group) {
+			var actions []policies.CatalogueAction
+			for _, a := range t.Actions {
+				if has(a.Name) || has(a.Title) {
+					actions = append(actions, a)
+				}
+			}
+			if t.Actions = actions; len(actions) == 0 {
+				continue
+			}
+		}
+		found = append(found, t)
+	}
+	return found
+}

@@ -1,0 +1,123 @@
+package identity_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/writ-authz/writ/storage"
+)
+
+func TestG11OneChangesOnlyWhatIsOnesOwn(t *testing.T) {
+	w := newWorld(t)
+	w.application("a", `,"grants":[{"resource":"ledger","action":"read"},{"resource":"ledger","action":"write"}]`)
+	a := w.as("application:a,scope=me:write")
+	r := a.put("/v1/me", `{"name":"New","description":"d","properties":{"color":"blue"}}`).is(200)
+	equal(t, "name", r.text("application", "name"), "New")
+	a.put("/v1/me", `{"grants":[{"resource":"ledger","action":"read"}]}`).is(200)
+	a.put("/v1/me", `{"grants":[{"resource":"ledger","action":"*"}]}`).is(403)
+	a.put("/v1/me", `{"is_active":false}`).refused("self_lockout")
+	a.put("/v1/me", `{"is_active":true}`).refused("not_owner") // not even as it is
+	a.put("/v1/me", `{"not_after":"2026-07-01T00:00:00Z"}`).refused("self_lockout")
+	a.put("/v1/me", `{"name":"New"}`).is(200)
+	for _, key := range []string{"roles", "attributes", "verified", "tenant", "_id", "passwordHash", "createdAt", "id", "scopes", "protected"} {
+		a.put("/v1/me", `{"`+key+`":[]}`).bad("/" + key)
+	}
+	w.user("ada", "")
+	w.as("user:ada").put("/v1/me", `{"suspended_at":"2026-06-01T11:00:00Z"}`).refused("self_lockout")
+	w.as("user:ada").put("/v1/me", `{"name":"Ada L."}`).is(200)
+	w.as("user:ada").put("/v1/me", `{"description":"x"}`).bad("/description")
+}
+
+func TestL19OnesOwnPassword(t *testing.T) {
+	w := newWorld(t)
+	id := w.user("ada", `,"grants":[{"resource":"ledger","action":"read"}]`)
+	const fresh = "quiet-harbor-9981"
+	narrow := w.as("user:ada,scope=me:password")
+	narrow.post("/v1/me/password", `{"new_password":"`+fresh+`"}`).refused("proof_required")
+	narrow.post("/v1/me/password", `{"current_password":"wrong-wrong-wrong","new_password":"`+fresh+`"}`).bad("/current_password")
+	narrow.post("/v1/me/password", `{"current_password":"`+goodPassword+`","new_password":"short"}`).bad("/new_password")
+	narrow.post("/v1/me/password", `{"current_password":"`+goodPassword+`","new_password":"`+goodPassword+`"}`).bad("/new_password")
+	w.as("user:ada").post("/v1/me/password", `{"new_password":"`+goodPassword+`"}`).bad("/new_password")
+	narrow.post("/v1/me/password", `{"current_password":"`+goodPassword+`","new_password":"`+fresh+`"}`).is(204)
+	if _, _, err := w.room.Check(t.Context(), "ada", fresh); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "ended", w.sessions.list(), "all of "+id)
+	w.as("user:ada").post("/v1/me/password", `{"new_password":"`+goodPassword+`"}`).is(204) // a token that carries every right
+}
+
+func TestG11AnApplicationReplacesItsOwnSecret(t *testing.T) {
+	w := newWorld(t)
+	secret := w.application("a", `,"grants":[{"resource":"ledger","action":"read"}]`)
+	narrow := w.as("application:a,scope=me:password")
+	narrow.post("/v1/me/password", `{}`).refused("proof_required")
+	narrow.post("/v1/me/password", `{"current_secret":"wrong"}`).bad("/current_secret")
+	r := narrow.post("/v1/me/password", `{"current_secret":"`+secret+`"}`).is(200)
+	equal(t, "cache", r.header.Get("Cache-Control"), "no-store")
+	w.works("a", secret, false)
+	w.works("a", r.text("value"), true)
+	second := w.as("application:a,scope=me:password,basic").post("/v1/me/password", `{}`).is(200).text("value")
+	w.works("a", second, true)
+	root := w.as("application:root,basic").post("/v1/me/password", `{}`).is(200).text("value")
+	w.works("root", rootSecret, false)
+	w.works("root", root, true)
+}
+
+func TestH19Sessions(t *testing.T) {
+	w := newWorld(t)
+	ada, bob := w.user("ada", ""), w.user("bob", "")
+	for _, s := range [][2]string{{"s1", ada}, {"s2", ada}, {"s3", bob}} {
+		record := &storage.Session{Subject: s[1], Client: "portal", LastUsedAt: start(), ExpiresAt: start().AddDate(0, 0, 1), IP: "192.0.2.1"}
+		record.ID = s[0]
+		must(t, w.store.Insert(t.Context(), record))
+	}
+	equal(t, "own", w.as("user:ada").get("/v1/me/sessions").is(200).ids("id"), "s1 s2")
+	equal(t, "all", w.root().get("/v1/sessions").is(200).ids("id"), "s1 s2 s3")
+	equal(t, "of bob", w.root().get("/v1/sessions?subject="+bob).is(200).ids("id"), "s3")
+	w.as("user:ada").get("/v1/sessions").is(403)
+	w.as("user:ada").del("/v1/sessions/s3").is(404)
+	w.as("user:ada").del("/v1/me/sessions/s3").is(404)
+	w.as("user:ada").del("/v1/me/sessions/s1").is(204)
+	w.as("user:ada").del("/v1/me/sessions/s1").is(404)
+	w.root().del("/v1/sessions/s3").is(204)
+	w.root().del("/v1/sessions/s3").is(404)
+	w.root().del("/v1/sessions/none").is(404)
+	w.root().del("/v1/sessions?subject=" + ada).is(204)
+	w.root().del("/v1/sessions").is(400)
+	w.root().del("/v1/sessions?subject=" + someID).is(404)
+	equal(t, "ended", w.sessions.list(), "s1 s3 all of "+ada)
+	first := w.root().get("/v1/sessions?limit=2").is(200)
+	equal(t, "a page", first.ids("id"), "s1 s2")
+	equal(t, "the next", w.root().get("/v1/sessions?limit=2&after="+first.text("next")).is(200).ids("id"), "s3")
+}
+
+func TestSessionsAreSeenInTheTenantOfTheirSubject(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{"acme", "globex"} {
+		w.root().put("/v1/tenants/"+id, `{"name":"x"}`).is(201)
+		record := &storage.Session{Subject: w.user(id+"-user", `,"tenant":"`+id+`"`), ExpiresAt: start().AddDate(0, 0, 1)}
+		record.ID = "of-" + id
+		must(t, w.store.Insert(t.Context(), record))
+	}
+	w.application("admin", `,"tenant":"acme","grants":[{"tenant":"acme","resource":"iam/sessions","action":"*"}]`)
+	a := w.as("application:admin")
+	equal(t, "visible", a.get("/v1/sessions").is(200).ids("id"), "of-acme")
+	a.del("/v1/sessions/of-globex").is(404)
+	a.del("/v1/sessions/of-acme").is(204)
+}
+
+func TestTheCatalogueIsSearched(t *testing.T) {
+	w := newWorld(t)
+	all := w.root().get("/v1/catalogue").is(200).body
+	found := w.root().get("/v1/catalogue?q=REVEAL").is(200).body
+	if !strings.Contains(found, `"name":"reveal"`) || strings.Contains(found, `"type":"iam/users"`) || len(found) >= len(all) {
+		t.Fatal(found)
+	}
+	if body := w.root().get("/v1/catalogue?q=.*").is(200).body; !strings.Contains(body, `"types":[]`) {
+		t.Fatal(body)
+	}
+	w.root().get("/v1/catalogue?q=").is(400)
+	if body := w.root().get("/v1/policies").is(200).body; !strings.Contains(body, `"policy_revision":"`) {
+		t.Fatal(body)
+	}
+}

@@ -1,0 +1,218 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/writ-authz/writ/policies"
+	"github.com/writ-authz/writ/policies/enforce"
+	"github.com/writ-authz/writ/storage"
+)
+
+const followTimeout = 5 * time.Second
+
+// write is one change of authority on its way: resolved at a sequence, decided on, and committed only at that sequence.
+type write struct {
+	sequence int64
+	question policies.Question
+	detail   changeDetail
+	// version is that of the object now, 0 where it does not exist. creates says that it is then made.
+	version int64
+	creates bool
+	deletes bool
+	// unnamed says that the caller did not choose the id: the question is about the collection then.
+	unnamed bool
+	// many says that the change is of several objects, which have no version together.
+	many bool
+	// condition and late are told only to a caller who was permitted: they speak of the object's state.
+	condition precondition
+	late      error
+	action    string
+	target    string
+	apply     func(ctx context.Context, tx storage.Tx) error
+	// after runs once the change is committed and mirrored.
+	after func(ctx context.Context) error
+	reply func() enforce.Reply
+	// denied, if not nil, puts another error in the place of a denial.
+	denied func(d policies.Decision) error
+}
+
+// changeDetail is what single rules need to know of a change besides its facts: input.resource.detail.
+type changeDetail struct {
+	// Tombstone says that the id was deleted and is brought back. Serves are the audiences that an application serves after it.
+	Tombstone bool            `json:"tombstone"`
+	Serves    map[string]bool `json:"serves"`
+	// Conditional says that the request names the version that it changes, or has none to name.
+	Conditional bool `json:"conditional"`
+}
+
+func (d changeDetail) json() json.RawMessage {
+	raw, err := json.Marshal(d)
+	if err != nil {
+		return nil // unreachable: only booleans
+	}
+	return raw
+}
+
+// begin makes the mirror current and returns the sequence that the request is decided at. The caller's facts are those of it.
+func (r *Room) begin(ctx context.Context, req *enforce.Request) (int64, error) {
+	feed := r.follower()
+	if err := feed.CatchUp(ctx); err != nil {
+		return 0, fmt.Errorf("read the authority sequence: %w", err)
+	}
+	sequence := feed.Sequence()
+	if req.Caller.External {
+		return sequence, nil
+	}
+	s, err := r.Subject(ctx, req.Caller.Type, req.Caller.ID)
+	if err != nil {
+		return 0, err
+	}
+	caller := *req.Caller
+	caller.Facts, caller.AddressFact = s.Facts, r.AddressFact(s, caller.Address)
+	req.Caller = &caller
+	return sequence, nil
+}
+
+// change turns a write into what enforce runs.
+func (r *Room) change(req *enforce.Request, w *write) enforce.Resolved {
+	if w.unnamed {
+		w.question.Resource.ID = ""
+	}
+	w.detail.Conditional = w.condition.match.given || w.version == 0 || !w.condition.possible
+	w.question.Resource.AfterDetail = w.detail.json()
+	return enforce.Resolved{
+		Question: w.question,
+		Respond: func(ctx context.Context, d policies.Decision) (enforce.Reply, error) {
+			if w.version == 0 && !w.creates && !w.many {
+				return enforce.Reply{}, notFound()
+			}
+			if err := w.condition.check(w.version); err != nil {
+				return enforce.Reply{}, err
+			}
+			if w.late != nil {
+				return enforce.Reply{}, w.late
+			}
+			if err := r.commit(ctx, entryOf(req, d, w), w); err != nil {
+				return enforce.Reply{}, err
+			}
+			if w.after != nil {
+				if err := w.after(ctx); err != nil {
+					return enforce.Reply{}, err
+				}
+			}
+			return w.reply(), nil
+		},
+		Denied: func(ctx context.Context, d policies.Decision) error {
+			if err := r.refuse(ctx, entryOf(req, d, w), d); err != nil {
+				return err
+			}
+			if w.denied != nil {
+				return w.denied(d)
+			}
+			return nil
+		},
+	}
+}
+
+// entryOf is the audit entry of a decided request.
+func entryOf(req *enforce.Request, d policies.Decision, w *write) storage.AuditEntry {
+	e := storage.AuditEntry{
+		Actor: req.Caller.Type + ":" + req.Caller.ID, Action: w.action, Target: w.target, DecisionID: d.ID,
+		PolicyRevision: d.PolicyRevision, RequestID: req.ID, FromVersion: w.version, ToVersion: w.version + 1,
+	}
+	if w.deletes {
+		e.ToVersion = 0
+	}
+	return e
+}
+
+// refuse writes a refusal down. One that cannot be written is an outage.
+func (r *Room) refuse(ctx context.Context, e storage.AuditEntry, d policies.Decision) error {
+	e.Event, e.Outcome, e.ToVersion = eventOutcome, outcomeRefused, e.FromVersion
+	if len(d.Reasons) > 0 {
+		e.Reason = d.Reasons[0].Code
+	}
+	return r.audit.append(ctx, e)
+}
+
+// commit is the one path by which authority changes. The order is the property: intent, then the change with its outcome at the
+// sequence that was decided on, then the mirror. It returns enforce.ErrRetry if the sequence moved; nothing was changed then.
+func (r *Room) commit(ctx context.Context, entry storage.AuditEntry, w *write) error {
+	done, err := r.Intent(ctx, entry)
+	if err != nil {
+		return err
+	}
+	err = r.store.Txn(ctx, func(ctx context.Context, tx storage.Tx) error {
+		if err := tx.Advance(ctx, w.sequence); err != nil {
+			return err
+		}
+		if err := w.apply(ctx, tx); err != nil {
+			return err
+		}
+		return r.audit.appendAuthority(ctx, tx, w.sequence+1, entry)
+	})
+	switch {
+	case errors.Is(err, storage.ErrStale):
+		return fmt.Errorf("%w: %w", enforce.ErrRetry, err)
+	case err != nil:
+		reason := "error"
+		if errors.Is(err, storage.ErrConflict) {
+			reason = "conflict"
+		}
+		if auditErr := done(ctx, outcomeFailed, reason); auditErr != nil {
+			r.config.Logger.WarnContext(ctx, "a failed change was not audited", "error", auditErr)
+		}
+		return fmt.Errorf("%s %s: %w", w.action, w.target, err)
+	}
+	r.audit.committed(w.sequence + 1)
+	return r.follow(ctx)
+}
+
+// follow brings the committed change into this node's mirror, also when the caller has gone. A change that this node does not see
+// is not reported as done.
+func (r *Room) follow(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), followTimeout)
+	defer cancel()
+	if err := r.follower().CatchUp(ctx); err != nil {
+		return fmt.Errorf("follow the change: %w", errors.Join(err, storage.ErrUnavailable))
+	}
+	return nil
+}
+
+// endSessions ends what lives under tokens that an epoch has killed already: what is left over if it fails is only untidy.
+func (r *Room) endSessions(ctx context.Context, subject string) {
+	if _, err := r.ender().EndSessions(context.WithoutCancel(ctx), subject); err != nil {
+		r.config.Logger.WarnContext(ctx, "the sessions of a subject were not ended; its tokens are dead by their epoch",
+			"subject", subject, "error", err)
+	}
+}
+
+// resource is the object of a question, as the view has it.
+func resource(v view, id string, tenant storage.TenantID, exists bool) policies.Resource {
+	enabled := true
+	if t := v.tenant(tenant); tenant != "" && t != nil {
+		enabled = t.Enabled
+	}
+	return policies.Resource{
+		ID: id, Tenant: string(tenant), TenantEnabled: enabled, Exists: exists, OtherOwners: -1, OwnersBefore: -1, Proof: "none",
+	}
+}
+
+// created answers a POST or a PUT that made an object.
+func created(path string, version int64, body any) enforce.Reply {
+	return enforce.Reply{
+		Status: http.StatusCreated, Header: http.Header{"Location": {path}, "Etag": {etag(version)}}, Body: body,
+	}
+}
+
+// saved answers a change of an object that was there.
+func saved(version int64, body any) enforce.Reply {
+	return enforce.Reply{Status: http.StatusOK, Header: http.Header{"Etag": {etag(version)}}, Body: body}
+}
+
+func noContent() enforce.Reply { return enforce.Reply{Status: http.StatusNoContent} }

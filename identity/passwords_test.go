@@ -1,0 +1,209 @@
+package identity_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/writ-authz/writ/identity"
+	"github.com/writ-authz/writ/storage"
+)
+
+func TestP02UnknownWrongAndUnusableCostTheSameAndSayTheSame(t *testing.T) {
+	w := newWorld(t)
+	w.user("ada", "")
+	w.user("bob", `,"suspended_at":"2026-06-01T11:00:00Z"`)
+	w.user("eve", `,"not_before":"2026-07-01T00:00:00Z"`)
+	w.root().put("/v1/tenants/acme", `{"name":"Acme"}`).is(201)
+	w.user("tom", `,"tenant":"acme"`)
+	w.root().patch("/v1/tenants/acme", `{"enabled":false}`).is(200)
+	cases := map[string][2]string{
+		"unknown user":               {"nobody", goodPassword},
+		"a name that cannot be":      {"a b", goodPassword},
+		"an empty name":              {"", goodPassword},
+		"wrong password":             {"ada", goodPassword + "x"},
+		"empty password":             {"ada", ""},
+		"password of a megabyte":     {"ada", strings.Repeat("x", 1<<20)},
+		"password with a control":    {"ada", goodPassword + "\x00"},
+		"suspended, right password":  {"bob", goodPassword},
+		"outside the window":         {"eve", goodPassword},
+		"in a disabled tenant":       {"tom", goodPassword},
+		"an application's id":        {"root", rootSecret},
+		"the user's id as its name,": {"0193d4c2-7f00-7000-8000-000000000001", goodPassword},
+	}
+	for name, c := range cases {
+		hashes, calls := w.room.PasswordHashes(), w.store.calls.Load()
+		id, _, err := w.room.Check(t.Context(), c[0], c[1])
+		if !errors.Is(err, storage.ErrNotFound) || id != "" {
+			t.Errorf("%s: got %q, %v", name, id, err)
+		}
+		equal(t, "hashes of "+name, w.room.PasswordHashes()-hashes, 1)
+		equal(t, "store calls of "+name, w.store.calls.Load()-calls, 1)
+	}
+	hashes, calls := w.room.PasswordHashes(), w.store.calls.Load()
+	if _, _, err := w.room.Check(t.Context(), "ADA", goodPassword); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "hashes of the right password", w.room.PasswordHashes()-hashes, 1)
+	equal(t, "store calls of the right password", w.store.calls.Load()-calls, 1)
+}
+
+func TestP05PasswordsOfNinetyBytesDifferBehindTheSeventySecond(t *testing.T) {
+	w := newWorld(t)
+	common := strings.Repeat("correct-lantern-", 5)[:72]
+	first, second := common+"the-first-ending-x", common+"the-other-ending-x"
+	equal(t, "bytes", len(first), 90)
+	w.root().post("/v1/users", `{"username":"ada","email":"a@example.com","password":"`+first+`"}`).is(201)
+	if _, _, err := w.room.Check(t.Context(), "ada", first); err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []string{second, common} {
+		if _, _, err := w.room.Check(t.Context(), "ada", wrong); !errors.Is(err, storage.ErrNotFound) {
+			t.Fatalf("%q: got %v", wrong, err)
+		}
+	}
+}
+
+func TestP07IDsOfUsersAndApplicationsAreDisjoint(t *testing.T) {
+	w := newWorld(t)
+	id := w.user("ada", "")
+	w.root().put("/v1/applications/"+id, `{"name":"x"}`).want(400, "malformed_id")
+	w.root().put("/v1/applications/"+strings.ToUpper(id), `{"name":"x"}`).want(400, "malformed_id")
+	w.application("billing", "")
+	w.root().put("/v1/users/billing", `{"username":"b","email":"b@example.com"}`).want(400, "malformed_id")
+	w.root().put("/v1/users/"+strings.ToUpper(id), `{"username":"b","email":"b@example.com"}`).want(400, "malformed_id")
+	for _, name := range []string{id, strings.ToUpper(id), "urn:uuid:" + id, strings.ReplaceAll(id, "-", ""), "app_x", "APP_x"} {
+		w.root().post("/v1/users", `{"username":"`+name+`","email":"c@example.com"}`).want(400, "malformed_username").at("/username")
+	}
+	made := w.root().post("/v1/applications", `{"name":"x"}`).is(201).text("id")
+	if !strings.HasPrefix(made, "app_") {
+		t.Fatalf("the id of a new application is %q", made)
+	}
+}
+
+func TestAFullPoolIsAnOutage(t *testing.T) {
+	w := newWorld(t)
+	w.user("ada", "")
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	outcomes := map[string]int{}
+	for range 40 * runtime.GOMAXPROCS(0) {
+		group.Go(func() {
+			_, _, err := w.room.Check(context.Background(), "ada", goodPassword)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				outcomes["ok"]++
+			case errors.Is(err, storage.ErrUnavailable):
+				outcomes["unavailable"]++
+			default:
+				outcomes["wrong"]++
+			}
+		})
+	}
+	group.Wait()
+	if outcomes["ok"] == 0 || outcomes["unavailable"] == 0 || outcomes["wrong"] != 0 {
+		t.Fatalf("got %v", outcomes)
+	}
+}
+
+func TestAStoreThatIsAwayIsNoWrongPassword(t *testing.T) {
+	w := newWorld(t)
+	w.store.away.Store(true)
+	if _, _, err := w.room.Check(t.Context(), "ada", goodPassword); !errors.Is(err, storage.ErrUnavailable) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestTemporaryPasswordsEnd(t *testing.T) {
+	w := newWorld(t)
+	r := w.root().post("/v1/users", `{"username":"ada","email":"a@example.com"}`).is(201)
+	temporary, id := r.text("temporary_password"), r.text("id")
+	if w.root().get("/v1/users/"+id).is(200).value("temporary_password") != nil {
+		t.Fatal("the temporary password is in one reply only")
+	}
+	got, _, err := w.room.Check(t.Context(), "ada", temporary)
+	must(t, err)
+	equal(t, "id", got, id)
+	w.pass(25 * time.Hour)
+	if _, _, err := w.room.Check(t.Context(), "ada", temporary); !errors.Is(err, storage.ErrNotFound) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestCommonPasswordsAreRefused(t *testing.T) {
+	for _, bad := range []string{
+		"password1234", "Password2026!", "P@ssw0rd1234", "qwertyuiop12", "qwertyuiopasdfghjkl", "111111111111", "123456789012",
+		"abcdefghijklm", "abababababab", "letmeinplease", "welcome12345", "ada12345678901", "Ada.Lovelace1", "writ-writ-1234",
+		"iloveyou12345", "trustno1trustno1", "correcthorsebatterystaple", "passwordpassword",
+	} {
+		if !identity.Guessable(bad, "ada", "ada@example.com", "Ada Lovelace") {
+			t.Errorf("%q is not refused", bad)
+		}
+	}
+	for _, good := range []string{goodPassword, "violet tram umbrella", "j7#kQ9vLx2mR", "zwölf Boxkämpfer jagen", "mellow-gravel-4711-otter"} {
+		if identity.Guessable(good, "ada", "ada@example.com", "Ada Lovelace") {
+			t.Errorf("%q is refused", good)
+		}
+	}
+}
+
+func TestPasswordRules(t *testing.T) {
+	w := newWorld(t)
+	for password, code := range map[string]string{
+		"short-8":                  "password_too_short",
+		"elevenchars":              "password_too_short",
+		"":                         "malformed_password",
+		"password1234":             "password_too_common",
+		strings.Repeat("xy", 513):  "malformed_password",
+		"with a tab\\tinside here": "malformed_password",
+	} {
+		w.root().post("/v1/users", `{"username":"ada","email":"a@example.com","password":"`+password+`"}`).want(400, code).at("/password")
+	}
+	equal(t, "users", w.root().get("/v1/users").ids("username"), "")
+}
+
+func TestOnlyArgon2idWithinBoundsIsRead(t *testing.T) {
+	const salt, hash = "AAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	for s, want := range map[string]bool{
+		"$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$" + hash:       true,
+		"$argon2i$v=19$m=19456,t=2,p=1$" + salt + "$" + hash:        false,
+		"$argon2id$v=16$m=19456,t=2,p=1$" + salt + "$" + hash:       false,
+		"$argon2id$v=19$m=99999999,t=2,p=1$" + salt + "$" + hash:    false,
+		"$argon2id$v=19$m=19456,t=999,p=1$" + salt + "$" + hash:     false,
+		"$argon2id$v=19$m=19456,t=2$" + salt + "$" + hash:           false,
+		"$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$":              false,
+		"$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$" + hash + "$": false,
+		"$argon2id$v=19$m=19456,t=2,p=1$!$" + hash:                  false,
+		"": false,
+	} {
+		equal(t, s, identity.ValidPHC(s), want)
+	}
+}
+
+func TestUsernamesThatLookAlikeAreRefusedOrEqual(t *testing.T) {
+	key, err := identity.CheckUsername("admin", "")
+	must(t, err)
+	for _, same := range []string{"ADMIN", "Admin", "ａｄｍｉｎ"} {
+		got, err := identity.CheckUsername(same, "")
+		must(t, err)
+		equal(t, same, got, key)
+	}
+	for _, bad := range []string{
+		"аdmin", "admin\u200b", "admin ", " admin", "ad min", "", "admin\x00", "pаypаl", "αdmin", strings.Repeat("x", 257),
+	} {
+		if _, err := identity.CheckUsername(bad, ""); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+	for _, good := range []string{"иван", "山田たろう", "José", "müller-2", "ada@example.com", "김철수"} {
+		if _, err := identity.CheckUsername(good, ""); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/writ-authz/writ/policies"
+	"github.com/writ-authz/writ/policies/enforce"
+	"github.com/writ-authz/writ/storage"
+)
+
+// revealsPerMinute bounds how many secrets one administrator reads.
+const revealsPerMinute = 10
+
+// reveal answers with the value of one secret. The order is the property: decided, written down, only then decrypted. What cannot
+// be written down is 503 and nothing was decrypted.
+func (r *Room) reveal(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	var in struct {
+		Reason string `json:"reason"`
+	}
+	id, sid := req.Params["id"], req.Params["sid"]
+	if err := checkApplicationID(id, ""); err != nil {
+		return enforce.Resolved{}, err
+	}
+	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+		return enforce.Resolved{}, err
+	}
+	if err := checkText(in.Reason, "/reason", maxName); err != nil {
+		return enforce.Resolved{}, err
+	}
+	v := standing{r.directory}
+	w := &write{action: "iam/applications:reveal", target: "applications/" + id + "/secrets/" + sid}
+	w.question.Resource = resource(v, id, "", false)
+	var app *storage.Application
+	if e := r.directory.application(id); e != nil {
+		app = e.application
+		w.version = app.Version
+		w.question = r.askToRead(req, v, app)
+	}
+	w.question.Resource.Reason = in.Reason != ""
+	entry := func(d policies.Decision) storage.AuditEntry {
+		e := entryOf(req, d, w)
+		e.ToVersion, e.Reason = e.FromVersion, in.Reason
+		return e
+	}
+	return enforce.Resolved{
+		Question: w.question,
+		Respond: func(ctx context.Context, d policies.Decision) (enforce.Reply, error) {
+			if app == nil {
+				return enforce.Reply{}, notFound()
+			}
+			if err := revealable(app, sid); err != nil {
+				return enforce.Reply{}, err
+			}
+			if !r.reveals.allow(req.Caller.ID, req.Now) {
+				return enforce.Reply{}, &enforce.ProtocolError{
+					Status: http.StatusTooManyRequests, Code: "too_many_requests", Header: http.Header{"Retry-After": {"60"}},
+					Detail: fmt.Sprintf("at most %d secrets are revealed in a minute", revealsPerMinute),
+				}
+			}
+			done, err := r.Intent(ctx, entry(d))
+			if err != nil {
+				return enforce.Reply{}, err
+			}
+			value, err := r.unseal(ctx, id, sid)
+			if err != nil {
+				return enforce.Reply{}, errors.Join(err, done(ctx, outcomeFailed, "unreadable"))
+			}
+			if err := done(ctx, outcomeOK, in.Reason); err != nil {
+				return enforce.Reply{}, err
+			}
+			return noStore(enforce.Reply{Status: http.StatusOK, Body: map[string]string{"value": value}}), nil
+		},
+		Denied: func(ctx context.Context, d policies.Decision) error { return r.refuse(ctx, entry(d), d) },
+	}, nil
+}
+
+// revealable is the 404 or 409 of a secret that has no value to show.
+func revealable(a *storage.Application, sid string) error {
+	for _, s := range a.Secrets {
+		switch {
+		case s.ID != sid:
+		case s.RevokedAt != nil:
+			return conflictError("secret_revoked", "", "the secret was revoked")
+		case !a.Retrievable || !s.Sealed:
+			return conflictError("not_retrievable", "", "this secret is kept as a verifier only and cannot be read again")
+		default:
+			return nil
+		}
+	}
+	return notFound()
+}
+
+func (r *Room) unseal(ctx context.Context, application, sid string) (string, error) {
+	sealed, err := storage.Get[storage.SealedSecret](ctx, r.store, application+"/"+sid)
+	if errors.Is(err, storage.ErrNotFound) {
+		return "", conflictError("not_retrievable", "", "this secret is kept as a verifier only and cannot be read again")
+	}
+	if err != nil {
+		return "", fmt.Errorf("read a sealed secret: %w", err)
+	}
+	plain, err := r.config.Sealer.Open(sealed.Sealed, sealedContext(application, sid))
+	if err != nil {
+		return "", fmt.Errorf("open a sealed secret: %w", err)
+	}
+	return string(plain), nil
+}
+
+// pace counts events by key over a sliding window.
+type pace struct {
+	most   int
+	window time.Duration
+
+	mu     sync.Mutex
+	events map[string][]time.Time
+}
+
+func newPace(most int, window time.Duration) *pace {
+	return &pace{most: most, window: window, events: map[string][]time.Time{}}
+}
+
+// allow counts one event, or reports that there were too many.
+func (p *pace) allow(key string, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for other, events := range p.events {
+		if now.Sub(events[len(events)-1]) >= p.window {
+			delete(p.events, other)
+		}
+	}
+	recent := p.events[key]
+	for len(recent) > 0 && now.Sub(recent[0]) >= p.window {
+		recent = recent[1:]
+	}
+	if len(recent) >= p.most {
+		return false
+	}
+	p.events[key] = append(recent, now)
+	return true
+}

@@ -1,0 +1,184 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/writ-authz/writ/policies"
+	"github.com/writ-authz/writ/storage"
+)
+
+// Sealer encrypts what must be readable again; *seal.Sealer is one.
+type Sealer interface {
+	Seal(plain []byte, associated string) ([]byte, error)
+	Open(sealed []byte, associated string) ([]byte, error)
+	// Derive returns a key for one purpose, the same on every node.
+	Derive(purpose string) []byte
+}
+
+// PDP is what this room asks of the policy set beside decisions, which enforce takes.
+type PDP interface {
+	Catalogue() *policies.Catalogue
+	Describe() policies.Description
+}
+
+// Sessions ends sessions; oauth gives it.
+type Sessions interface {
+	EndSession(ctx context.Context, sid string) error
+	// EndSessions ends every session of a subject and returns how many.
+	EndSessions(ctx context.Context, subject string) (int, error)
+}
+
+// Feed tells how current the mirror is; *storage.Follower is one.
+type Feed interface {
+	CatchUp(ctx context.Context) error
+	Sequence() int64
+	Age() time.Duration
+}
+
+// Config is what a Room is made of.
+type Config struct {
+	Store  storage.Store
+	Sealer Sealer
+	PDP    PDP
+	Now    func() time.Time
+	// Rand is the source of secrets, salts and ids.
+	Rand   io.Reader
+	Logger *slog.Logger
+	// Node names this process in the audit chain.
+	Node string
+	// Audiences are the two of Writ's own, which an application without audiences has.
+	Audiences []string
+	// Fresh says whether the mirror may serve; nil means: while the feed is younger than MaxStaleness.
+	Fresh func() error
+	// MaxStaleness is used without Fresh; 0 means 5 s.
+	MaxStaleness time.Duration
+	// PasswordMinimum is the least number of characters of a password; 0 means 12.
+	PasswordMinimum int
+	// TemporaryPasswordLife is how long a temporary password may be used to log in; 0 means 24 h.
+	TemporaryPasswordLife time.Duration
+	// MaxTokenLifetime caps an application's token_lifetime; 0 means 24 h.
+	MaxTokenLifetime time.Duration
+	// UserCache is how many users are kept in memory; 0 means 20,000.
+	UserCache int
+}
+
+func (c *Config) complete() error {
+	switch {
+	case c.Store == nil:
+		return errors.New("a store is needed")
+	case c.Sealer == nil:
+		return errors.New("a sealer is needed")
+	case c.PDP == nil:
+		return errors.New("a policy decision point is needed")
+	case c.Now == nil || c.Rand == nil || c.Logger == nil:
+		return errors.New("a clock, a random source and a logger are needed")
+	case c.Node == "":
+		return errors.New("a node name is needed")
+	case len(c.Audiences) == 0:
+		return errors.New("the default audiences are needed")
+	}
+	c.MaxStaleness = orElse(c.MaxStaleness, 5*time.Second)
+	c.PasswordMinimum = orElse(c.PasswordMinimum, 12)
+	c.TemporaryPasswordLife = orElse(c.TemporaryPasswordLife, 24*time.Hour)
+	c.MaxTokenLifetime = orElse(c.MaxTokenLifetime, 24*time.Hour)
+	c.UserCache = orElse(c.UserCache, 20_000)
+	return nil
+}
+
+func orElse[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}
+
+// Room is the identity room of one node. It is safe for concurrent use.
+type Room struct {
+	config    Config
+	store     storage.Store
+	directory *directory
+	passwords *hasher
+	secrets   *secrets
+	audit     *audit
+	cursors   cursors
+	reveals   *pace
+
+	mu       sync.RWMutex
+	feed     Feed
+	sessions Sessions
+}
+
+// Open loads the mirror and returns a room that serves. It follows the change feed by itself until Join.
+func Open(ctx context.Context, c Config) (*Room, error) {
+	if err := c.complete(); err != nil {
+		return nil, fmt.Errorf("open identity: %w", err)
+	}
+	hasher, err := newHasher(c.Rand)
+	if err != nil {
+		return nil, fmt.Errorf("open identity: %w", err)
+	}
+	r := &Room{
+		config:    c,
+		store:     c.Store,
+		directory: newDirectory(c.Store, c.Audiences, c.UserCache),
+		passwords: hasher,
+		cursors:   cursors{key: c.Sealer.Derive("identity/cursor")},
+		reveals:   newPace(revealsPerMinute, time.Minute),
+		sessions:  noSessions{},
+	}
+	if r.secrets, err = newSecrets(c, hasher); err != nil {
+		return nil, fmt.Errorf("open identity: %w", err)
+	}
+	sequence, err := r.directory.load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load the directory: %w", err)
+	}
+	if r.audit, err = newAudit(ctx, c, sequence); err != nil {
+		return nil, fmt.Errorf("open the audit chain: %w", err)
+	}
+	r.feed = storage.Follow(c.Store, c.Now, sequence, r)
+	return r, nil
+}
+
+// Join gives the room the node's follower, to which the room must be subscribed, and the port by which sessions end.
+func (r *Room) Join(feed Feed, sessions Sessions) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.feed, r.sessions = feed, sessions
+}
+
+// Close waits for what is still to be written down.
+func (r *Room) Close() { r.secrets.wait() }
+
+// Sequence is the authority sequence of the mirror as it was loaded or last followed.
+func (r *Room) Sequence() int64 { return r.follower().Sequence() }
+
+func (r *Room) follower() Feed {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.feed
+}
+
+func (r *Room) ender() Sessions {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.sessions
+}
+
+// noSessions stands in until Join.
+type noSessions struct{}
+
+func (noSessions) EndSession(context.Context, string) error {
+	return fmt.Errorf("no session store is joined: %w", storage.ErrUnavailable)
+}
+
+func (noSessions) EndSessions(context.Context, string) (int, error) {
+	return 0, fmt.Errorf("no session store is joined: %w", storage.ErrUnavailable)
+}

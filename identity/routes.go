@@ -1,0 +1,113 @@
+package identity
+
+import (
+	"context"
+
+	"github.com/writ-authz/writ/policies"
+	"github.com/writ-authz/writ/policies/enforce"
+)
+
+type resolve = func(ctx context.Context, req *enforce.Request) (enforce.Resolved, error)
+
+// paged are the query parameters of every list.
+func paged(filters ...string) []string { return append([]string{"limit", "after"}, filters...) }
+
+// Routes is the admin API.
+func (r *Room) Routes() []enforce.Route {
+	const users, groups, roles, tenants = "iam/users", "iam/groups", "iam/roles", "iam/tenants"
+	const applications, sessions = "iam/applications", "iam/sessions"
+	return []enforce.Route{
+		table("GET", "/v1/users", users, "read", r.listUsers, paged("role", "role_prefix", "group", "tenant", "suspended")...),
+		row("POST", "/v1/users", users, "write", r.postUser),
+		row("GET", "/v1/users/{id}", users, "read", r.getUser),
+		row("PUT", "/v1/users/{id}", users, "write", r.putUser),
+		row("PATCH", "/v1/users/{id}", users, "write", r.patchUser),
+		row("DELETE", "/v1/users/{id}", users, "delete", r.deleteUser),
+		bare("POST", "/v1/users/{id}/password/reset", users, "reset_password", r.resetPassword),
+
+		table("GET", "/v1/groups", groups, "read", r.listGroups, paged("tenant", "role")...),
+		row("POST", "/v1/groups", groups, "write", r.postGroup),
+		row("GET", "/v1/groups/{id}", groups, "read", r.getGroup),
+		row("PUT", "/v1/groups/{id}", groups, "write", r.putGroup),
+		row("PATCH", "/v1/groups/{id}", groups, "write", r.patchGroup),
+		row("DELETE", "/v1/groups/{id}", groups, "delete", r.deleteGroup, "force"),
+
+		table("GET", "/v1/roles", roles, "read", r.listRoles, paged("tenant", "inherits")...),
+		row("POST", "/v1/roles", roles, "write", r.postRole),
+		row("GET", "/v1/roles/{key}", roles, "read", r.getRole),
+		row("PUT", "/v1/roles/{key}", roles, "write", r.putRole),
+		row("PATCH", "/v1/roles/{key}", roles, "write", r.patchRole),
+		row("DELETE", "/v1/roles/{key}", roles, "delete", r.deleteRole, "force"),
+
+		table("GET", "/v1/tenants", tenants, "read", r.listTenants, paged()...),
+		row("POST", "/v1/tenants", tenants, "write", r.postTenant),
+		row("GET", "/v1/tenants/{id}", tenants, "read", r.getTenant),
+		row("PUT", "/v1/tenants/{id}", tenants, "write", r.putTenant),
+		row("PATCH", "/v1/tenants/{id}", tenants, "write", r.patchTenant),
+		row("DELETE", "/v1/tenants/{id}", tenants, "delete", r.deleteTenant),
+
+		table("GET", "/v1/applications", applications, "read", r.listApplications,
+			paged("role", "role_prefix", "group", "tenant", "protected", "active")...),
+		row("POST", "/v1/applications", applications, "write", r.postApplication),
+		row("POST", "/v1/applications/bulk-delete", applications, "delete", r.bulkDelete),
+		row("GET", "/v1/applications/{id}", applications, "read", r.getApplication),
+		row("PUT", "/v1/applications/{id}", applications, "write", r.putApplication),
+		row("PATCH", "/v1/applications/{id}", applications, "write", r.patchApplication),
+		row("DELETE", "/v1/applications/{id}", applications, "delete", r.deleteApplication),
+		row("GET", "/v1/applications/{id}/scopes", applications, "read", r.getScopes),
+		row("PUT", "/v1/applications/{id}/scopes", applications, "write_scopes", r.putScopes),
+		row("GET", "/v1/applications/{id}/secrets", applications, "read", r.listSecrets),
+		row("POST", "/v1/applications/{id}/secrets", applications, "write", r.postSecret),
+		row("DELETE", "/v1/applications/{id}/secrets/{sid}", applications, "write", r.deleteSecret),
+
+		table("GET", "/v1/sessions", sessions, "read", r.listSessions, paged("subject", "client", "ended")...),
+		row("DELETE", "/v1/sessions", sessions, "delete", r.endSessionsOf, "subject"),
+		row("DELETE", "/v1/sessions/{sid}", sessions, "delete", r.endSession),
+
+		row("GET", "/v1/catalogue", "catalogue", "read", r.getCatalogue, "q"),
+		row("GET", "/v1/policies", "policies", "read", r.getPolicies),
+	}
+}
+
+// MeRoutes is what everybody may ask about the own identity, on both listeners.
+func (r *Room) MeRoutes() []enforce.Route {
+	return []enforce.Route{
+		row("GET", "/v1/me", "me", "read", r.getMe),
+		row("PUT", "/v1/me", "me", "write", r.putMe),
+		row("POST", "/v1/me/password", "me", "password", r.postMePassword),
+		row("GET", "/v1/me/sessions", "me", "sessions", r.listMySessions, paged("ended")...),
+		row("DELETE", "/v1/me/sessions", "me", "sessions", r.endMySessions),
+		row("DELETE", "/v1/me/sessions/{sid}", "me", "sessions", r.endMySession),
+	}
+}
+
+// RevealRoutes is mounted on the admin listener alone.
+func (r *Room) RevealRoutes() []enforce.Route {
+	reveal := row("POST", "/v1/applications/{id}/secrets/{sid}/reveal", "iam/applications", "reveal", r.reveal)
+	reveal.Entrypoint = policies.EntryCredential
+	return []enforce.Route{reveal}
+}
+
+func row(method, path, kind, action string, f resolve, query ...string) enforce.Route {
+	body := enforce.NoBody
+	if method == "POST" || method == "PUT" || method == "PATCH" {
+		body = enforce.JSONBody
+	}
+	return enforce.Route{
+		Method: method, Path: path, Entrypoint: policies.EntryAdmin, Type: kind, Action: action, Query: query, Body: body, Resolve: f,
+	}
+}
+
+// table is a list, which shows what the permit's filter lets through.
+func table(method, path, kind, action string, f resolve, query ...string) enforce.Route {
+	list := row(method, path, kind, action, f, query...)
+	list.Obligations = []string{"filter"}
+	return list
+}
+
+// bare is a row that reads no body.
+func bare(method, path, kind, action string, f resolve) enforce.Route {
+	route := row(method, path, kind, action, f)
+	route.Body = enforce.NoBody
+	return route
+}

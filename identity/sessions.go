@@ -1,0 +1,216 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/writ-authz/writ/policies"
+	"github.com/writ-authz/writ/policies/enforce"
+	"github.com/writ-authz/writ/storage"
+)
+
+// sessionView is a session as replies show it.
+type sessionView struct {
+	ID         string                `json:"id"`
+	Subject    string                `json:"subject"`
+	Client     storage.ApplicationID `json:"client"`
+	CreatedAt  time.Time             `json:"created_at"`
+	LastUsedAt time.Time             `json:"last_used_at"`
+	ExpiresAt  time.Time             `json:"expires_at"`
+	IP         string                `json:"ip,omitempty"`
+	UserAgent  string                `json:"user_agent,omitempty"`
+	EndedAt    *time.Time            `json:"ended_at,omitempty"`
+}
+
+func viewSession(s *storage.Session) sessionView {
+	return sessionView{
+		ID: s.ID, Subject: s.Subject, Client: s.Client, CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt, ExpiresAt: s.ExpiresAt, IP: s.IP,
+		UserAgent: s.UserAgent, EndedAt: s.EndedAt,
+	}
+}
+
+// sessionScan bounds how many sessions one page of a narrowed list looks at.
+const sessionScan = 5000
+
+// listSessions shows the sessions of the subjects whose tenants the caller reads: a session is in the tenant of its subject.
+func (r *Room) listSessions(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	l, err := r.listing(req, "sessions", storage.SessionKind, "subject", "client", "ended")
+	if err != nil {
+		return enforce.Resolved{}, err
+	}
+	return enforce.Resolved{
+		Question: policies.Question{Resource: resource(standing{r.directory}, "", "", true)},
+		Respond: func(ctx context.Context, d policies.Decision) (enforce.Reply, error) {
+			tenants, narrowed, err := visible(d)
+			if err != nil {
+				return enforce.Reply{}, err
+			}
+			return r.pageOfSessions(ctx, l, tenants, func(s *storage.Session) (bool, error) {
+				if !narrowed {
+					return true, nil
+				}
+				tenant, err := r.tenantOf(ctx, s.Subject)
+				return slices.Contains(tenants, string(tenant)), err
+			})
+		},
+	}, nil
+}
+
+func (r *Room) pageOfSessions(
+	ctx context.Context, l *listing, tenants []string, show func(*storage.Session) (bool, error),
+) (enforce.Reply, error) {
+	b := binding{list: l.list, filters: l.bound, visible: tenants}
+	query := l.query
+	if l.after != "" {
+		var err error
+		if query.After, err = r.cursors.open(b, l.after); err != nil {
+			return enforce.Reply{}, err
+		}
+	}
+	reply := page[sessionView]{Items: []sessionView{}}
+	query.Limit = loadPage
+	for scanned := 0; ; {
+		records, err := storage.List[storage.Session](ctx, r.store, query)
+		if err != nil {
+			return enforce.Reply{}, fmt.Errorf("list sessions: %w", err)
+		}
+		for _, s := range records {
+			if len(reply.Items) == l.limit || scanned == sessionScan {
+				reply.Next = r.cursors.seal(b, query.After)
+				return enforce.Reply{Status: http.StatusOK, Body: reply}, nil
+			}
+			shown, err := show(s)
+			if err != nil {
+				return enforce.Reply{}, err
+			}
+			if shown {
+				reply.Items = append(reply.Items, viewSession(s))
+			}
+			query.After = s.ID
+			scanned++
+		}
+		if len(records) < loadPage {
+			return enforce.Reply{Status: http.StatusOK, Body: reply}, nil
+		}
+	}
+}
+
+// tenantOf returns the tenant of a user or application; one that is gone has none.
+func (r *Room) tenantOf(ctx context.Context, subject string) (storage.TenantID, error) {
+	kind := subjectKind(subject)
+	e, err := r.directory.find(ctx, kind, subject)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("find the subject of a session: %w", err)
+	case e.user != nil:
+		return e.user.Tenant, nil
+	}
+	return e.application.Tenant, nil
+}
+
+// subjectKind tells ids of users and applications apart: only users have UUIDs.
+func subjectKind(id string) string {
+	if isUUID(id) {
+		return kindUser
+	}
+	return kindApplication
+}
+
+// endSession ends one session.
+func (r *Room) endSession(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	return r.endOne(ctx, req, func(*storage.Session) bool { return true }, "iam/sessions:delete")
+}
+
+// endOne ends the session of the path if it counts; one that does not is not there.
+func (r *Room) endOne(
+	ctx context.Context, req *enforce.Request, counts func(*storage.Session) bool, action string,
+) (enforce.Resolved, error) {
+	sid := req.Params["sid"]
+	s, err := storage.Get[storage.Session](ctx, r.store, sid)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return enforce.Resolved{}, fmt.Errorf("read the session: %w", err)
+	}
+	if s != nil && (s.EndedAt != nil || !counts(s)) {
+		s = nil
+	}
+	v := standing{r.directory}
+	q := policies.Question{Resource: resource(v, sid, "", false)}
+	if s != nil {
+		tenant, err := r.tenantOf(ctx, s.Subject)
+		if err != nil {
+			return enforce.Resolved{}, err
+		}
+		q.Resource = resource(v, sid, tenant, true)
+		q.Resource.Self = isCaller(req, subjectKind(s.Subject), s.Subject)
+	}
+	return r.ending(req, q, action, "sessions/"+sid, func(ctx context.Context) error {
+		if s == nil {
+			return notFound()
+		}
+		return r.ender().EndSession(ctx, sid)
+	}), nil
+}
+
+// endSessionsOf ends every session of one subject.
+func (r *Room) endSessionsOf(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	subject := req.Query["subject"]
+	kind := subjectKind(subject)
+	if kind == kindApplication {
+		if err := checkApplicationID(subject, ""); err != nil {
+			return enforce.Resolved{}, enforce.BadParameter("bad_filter", "subject", "name the user or application whose sessions end")
+		}
+	}
+	e, err := r.directory.find(ctx, kind, subject)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return enforce.Resolved{}, fmt.Errorf("find the subject: %w", err)
+	}
+	tenant, err := r.tenantOf(ctx, subject)
+	if err != nil {
+		return enforce.Resolved{}, err
+	}
+	v := standing{r.directory}
+	q := policies.Question{Resource: resource(v, subject, tenant, e != nil)} // the subject stands for its sessions
+	q.Resource.Self = isCaller(req, kind, subject)
+	return r.ending(req, q, "iam/sessions:delete", "subjects/"+subject, func(ctx context.Context) error {
+		if e == nil {
+			return notFound()
+		}
+		_, err := r.ender().EndSessions(ctx, subject)
+		return err
+	}), nil
+}
+
+// ending is a change that touches no authority: intent, the end itself, outcome.
+func (r *Room) ending(
+	req *enforce.Request, q policies.Question, action, target string, end func(ctx context.Context) error,
+) enforce.Resolved {
+	w := &write{action: action, target: target}
+	entry := func(d policies.Decision) storage.AuditEntry {
+		e := entryOf(req, d, w)
+		e.ToVersion = 0
+		return e
+	}
+	return enforce.Resolved{
+		Question: q,
+		Respond: func(ctx context.Context, d policies.Decision) (enforce.Reply, error) {
+			done, err := r.Intent(ctx, entry(d))
+			if err != nil {
+				return enforce.Reply{}, err
+			}
+			if err := end(ctx); err != nil {
+				if errors.Is(err, storage.ErrNotFound) {
+					err = notFound()
+				}
+				return enforce.Reply{}, errors.Join(err, done(ctx, outcomeFailed, ""))
+			}
+			return noContent(), done(ctx, outcomeOK, "")
+		},
+		Denied: func(ctx context.Context, d policies.Decision) error { return r.refuse(ctx, entry(d), d) },
+	}
+}
