@@ -1,0 +1,19 @@
+// Package oauth is the OAuth 2.0 authorization server: it authenticates clients, issues and validates access tokens,
+// keeps the signing keys and the sessions, and publishes the metadata. It is the only home of fosite and go-jose.
+//
+// Owns: the token endpoint (RFC 6749), the JWT access token (RFC 9068) and its validation for every API of Writ, the key
+// ring and its JWKS (RFC 7517), the metadata (RFC 8414), sessions and their end, the ceilings that no policy may widen,
+// and the RFC 6749 error language.
+//
+// Does not own: identities, secrets and passwords (identity, through the ports Directory, Secrets and Passwords),
+// whether a token may be issued and with what (policies/rego/writ/token), registration of routes (policies/enforce).
+//
+// Invariants:
+//   - Fosite judges protocol and nothing else; between its two phases the policy decides. Its types never leave this package.
+//   - Whatever a policy says, granted scopes lie within requested ∩ registered ∩ held, audience and lifetime within their
+//     caps, and reserved claims are untouched (ceiling.go).
+//   - client_credentials reads no store and writes none. A token carries integer epochs, and each acceptance compares them.
+//   - An outage is 503, never a refusal and never a success. Unknown client, wrong secret and an application that is not
+//     usable give the same bytes.
+//   - No secret, password or raw token is logged, stored, or put into an error.
+package oauth

@@ -1,0 +1,9 @@
+package oauth
+
+import "github.com/ory/fosite"
+
+// FositeConfig shows the configuration to the test that walks its fields.
+func FositeConfig(s *Server) *fosite.Config { return s.provider.Config.(*fosite.Config) }
+
+// DenialCode shows the table from reason code to reply.
+func DenialCode(grant, reason string) string { return denialCode(grant, reason) }

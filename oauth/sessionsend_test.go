@@ -1,0 +1,150 @@
+package oauth_test
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/writ-authz/writ/oauth"
+	"github.com/writ-authz/writ/policies"
+	"github.com/writ-authz/writ/storage"
+)
+
+func (w *world) end(token, hint string) reply {
+	w.tb.Helper()
+	body := ""
+	if hint != "" {
+		body = url.Values{"token": {hint}}.Encode()
+	}
+	if token == "" {
+		return w.send("/oauth2/sessions/end", body)
+	}
+	return w.send("/oauth2/sessions/end", body, "Authorization", bearer(token))
+}
+
+func TestSeedL13EndSession(t *testing.T) {
+	w := peopled(t)
+	first, second := w.person("portal", "ada").text("access_token"), w.person("portal", "ada").text("access_token")
+	r := w.want(w.end(first, ""), http.StatusNoContent, "")
+	if r.Body.Len() != 0 || r.Header().Get("Decision-Id") == "" {
+		t.Fatalf("%s %v", r.Body, r.Header())
+	}
+	if w.live(first) || !w.live(second) {
+		t.Fatal("the wrong session ended")
+	}
+	again := w.want(w.end(first, ""), http.StatusUnauthorized, "invalid_token")
+	if !strings.HasPrefix(again.Header().Get("WWW-Authenticate"), "Bearer ") {
+		t.Fatalf("%v", again.Header())
+	}
+	w.want(w.end("", first), http.StatusBadRequest, "invalid_request")
+	w.want(w.end("", second), http.StatusNoContent, "")
+	w.want(w.end("", second), http.StatusBadRequest, "invalid_request")
+	sid := part(t, first, 1)["sid"].(string)
+	want := []string{"intent " + ada + " tokens:end sessions/" + sid, "ok " + ada + " tokens:end sessions/" + sid}
+	if !slices.Equal(w.auditor.entries[2:4], want) {
+		t.Fatalf("audit: %v", w.auditor.entries)
+	}
+	t.Run("an ended session stays ended over a restart", func(t *testing.T) {
+		w.build()
+		if w.live(first) || w.live(second) {
+			t.Fatal("ended sessions live again")
+		}
+	})
+}
+
+func TestSeedL14EndingIsNeverASilentNoOp(t *testing.T) {
+	w := peopled(t)
+	w.application("machine", nil)
+	w.user("018f4e7a-0000-7000-8000-000000000002", "eve", nil)
+	token, eve := w.person("portal", "ada").text("access_token"), w.person("portal", "eve").text("access_token")
+	machine := w.machine("machine").text("access_token")
+	w.want(w.end("", ""), http.StatusBadRequest, "invalid_request")
+	w.want(w.end("", "garbage"), http.StatusBadRequest, "invalid_request")
+	w.want(w.end("", token+"A"), http.StatusBadRequest, "invalid_request")
+	w.want(w.end("garbage", ""), http.StatusUnauthorized, "invalid_token")
+	w.want(w.end("garbage", token), http.StatusUnauthorized, "invalid_token")
+	w.want(w.end("", machine), http.StatusBadRequest, "invalid_request")
+	w.want(w.end(machine, ""), http.StatusBadRequest, "invalid_request")
+	w.want(w.end(eve, token), http.StatusBadRequest, "invalid_request")
+	w.want(w.end(machine, token), http.StatusBadRequest, "invalid_request")
+	if !w.live(token) || !w.live(eve) {
+		t.Fatal("a refused request ended a session")
+	}
+	w.advance(90 * time.Minute)
+	if w.live(token) {
+		t.Fatal("the token has not expired")
+	}
+	w.want(w.end(token, ""), http.StatusUnauthorized, "invalid_token")
+	w.want(w.end("", token), http.StatusNoContent, "")
+	w.want(w.end("", token), http.StatusBadRequest, "invalid_request")
+	w.advance(48 * time.Hour)
+	w.want(w.end("", eve), http.StatusBadRequest, "invalid_request")
+}
+
+func TestSessionsEndWithoutAuditEndsNothing(t *testing.T) {
+	w := peopled(t)
+	token := w.person("portal", "ada").text("access_token")
+	w.auditor.down = errors.New("disk full")
+	w.want(w.end(token, ""), http.StatusServiceUnavailable, "temporarily_unavailable")
+	if !w.live(token) {
+		t.Fatal("ended without an audit")
+	}
+	w.auditor.down = nil
+	w.store.down.Store(true)
+	w.want(w.end(token, ""), http.StatusServiceUnavailable, "temporarily_unavailable")
+	w.store.down.Store(false)
+	if !w.live(token) {
+		t.Fatal("an outage was a success")
+	}
+}
+
+func TestSessionsEndIsDecided(t *testing.T) {
+	w := peopled(t)
+	w.user(ada, "ada", nil, func(i *policies.Identity) { i.TemporaryPassword = true })
+	token := w.person("portal", "ada").text("access_token")
+	w.want(w.end(token, ""), http.StatusForbidden, "insufficient_scope")
+	if !w.live(token) {
+		t.Fatal("a denial ended the session")
+	}
+}
+
+func TestOneOfManyEnds(t *testing.T) {
+	w := peopled(t)
+	token := w.person("portal", "ada").text("access_token")
+	var group sync.WaitGroup
+	codes := make([]int, 8)
+	for n := range codes {
+		group.Go(func() { codes[n] = w.end(token, "").Code })
+	}
+	group.Wait()
+	slices.Sort(codes)
+	if codes[0] != http.StatusNoContent || codes[1] != http.StatusUnauthorized || codes[7] != http.StatusUnauthorized {
+		t.Fatalf("codes: %v", codes)
+	}
+}
+
+func TestEndSessions(t *testing.T) {
+	w := peopled(t)
+	w.user("018f4e7a-0000-7000-8000-000000000002", "eve", nil)
+	first, second := w.person("portal", "ada").text("access_token"), w.person("portal", "ada").text("access_token")
+	eve := w.person("portal", "eve").text("access_token")
+	if n, err := w.server.EndSessions(t.Context(), ada); n != 2 || err != nil {
+		t.Fatalf("%d %v", n, err)
+	}
+	if w.live(first) || w.live(second) || !w.live(eve) {
+		t.Fatal("the wrong sessions ended")
+	}
+	if n, err := w.server.EndSessions(t.Context(), ada); n != 0 || err != nil {
+		t.Fatalf("%d %v", n, err)
+	}
+	for _, sid := range []string{"nowhere", part(t, first, 1)["sid"].(string)} {
+		if err := w.server.EndSession(t.Context(), sid); !errors.Is(err, oauth.ErrNoSession) || !errors.Is(err, storage.ErrNotFound) {
+			t.Fatalf("%s: %v", sid, err)
+		}
+	}
+}

@@ -1,0 +1,296 @@
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/writ-authz/writ/policies"
+	"github.com/writ-authz/writ/policies/enforce"
+	"github.com/writ-authz/writ/storage"
+)
+
+const (
+	// maxToken is the longest credential that is looked at, in bytes; it is checked before anything is split.
+	maxToken = 16 << 10
+	// skew is how far the clock of the node that issued a token may be ahead of this one's.
+	skew = 5 * time.Second
+	// verifiedLimit is how many verified tokens each of two generations remembers.
+	verifiedLimit = 8192
+)
+
+// errDead is any token that is not accepted. Why is for nobody to see.
+var errDead = fmt.Errorf("%w: the token is malformed, expired or revoked", enforce.ErrUnauthenticated)
+
+// verifiedToken is a token whose signature is good. Whether it lives is asked each time.
+type verifiedToken struct {
+	key    *verifier
+	claims *claims
+	scopes *policies.Scopes
+}
+
+// verifiedTokens remembers signatures, and nothing but signatures, by the SHA-256 of the whole token. It is bounded:
+// when one generation is full, the one before it is forgotten.
+type verifiedTokens struct {
+	mu         sync.RWMutex
+	young, old map[[sha256.Size]byte]*verifiedToken
+}
+
+func (v *verifiedTokens) get(id [sha256.Size]byte) *verifiedToken {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if found := v.young[id]; found != nil {
+		return found
+	}
+	return v.old[id]
+}
+
+func (v *verifiedTokens) put(id [sha256.Size]byte, token *verifiedToken) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.young) >= verifiedLimit || v.young == nil {
+		v.old, v.young = v.young, map[[sha256.Size]byte]*verifiedToken{}
+	}
+	v.young[id] = token
+}
+
+// genuine returns a token that this server signed for Writ's own use and that says well-formed things. It asks no clock
+// and no state.
+func (s *Server) genuine(raw string) (*verifiedToken, error) {
+	if raw == "" || len(raw) > maxToken {
+		return nil, errDead
+	}
+	ring := s.keys.current.Load()
+	header, rest, _ := strings.Cut(raw, ".")
+	// The header is compared whole with those that the ring's keys write. So the algorithm, the type and the key are
+	// exactly ours, and crit, jku, x5u, jwk or anything else has no place to stand (RFC 8725; F-22 to F-24).
+	key := ring.byHeader[header]
+	if key == nil {
+		return nil, errDead
+	}
+	id := sha256.Sum256([]byte(raw))
+	if found := s.verified.get(id); found != nil && found.key.kid == key.kid {
+		return found, nil
+	}
+	payload, signature, ok := strings.Cut(rest, ".")
+	if !ok || !canonical(payload) || !canonical(signature) {
+		return nil, errDead
+	}
+	body, err := key.verify(raw)
+	if err != nil {
+		return nil, errDead
+	}
+	c, err := parseClaims(body)
+	if err != nil || c.Issuer != s.issuer || c.Subject == "" || c.ClientID == "" || c.ID == "" || len(c.Audience) == 0 ||
+		c.IssuedAt <= 0 || c.NotBefore <= 0 || c.ExpiresAt <= c.NotBefore {
+		return nil, errDead
+	}
+	scopes, err := policies.NewScopes(strings.Fields(c.Scope))
+	if err != nil {
+		return nil, errDead
+	}
+	token := &verifiedToken{key: key, claims: c, scopes: scopes}
+	s.verified.put(id, token)
+	return token, nil
+}
+
+// canonical reports whether text is the one base64url form of what it stands for (no padding, no spare bits, no line
+// breaks), so that a token has one spelling.
+func canonical(text string) bool {
+	if text == "" || strings.ContainsAny(text, "\r\n") {
+		return false
+	}
+	_, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	return err == nil
+}
+
+// inTime reports whether now lies between the token's times.
+func (c *claims) inTime(now time.Time) bool {
+	latest := now.Add(skew).Unix()
+	return now.Unix() < c.ExpiresAt && c.NotBefore <= latest && c.IssuedAt <= latest
+}
+
+// holder returns the caller that a genuine token stands for, if nothing has ended it since: epochs, application, secret,
+// user, session. It does not ask whether the token has expired.
+func (s *Server) holder(ctx context.Context, token *verifiedToken, peer netip.Addr) (*enforce.Caller, error) {
+	if err := s.directory.Fresh(); err != nil {
+		return nil, fmt.Errorf("validate token: %w", err)
+	}
+	c, now := token.claims, s.now()
+	app, err := s.application(c.ClientID)
+	if err != nil {
+		return nil, fmt.Errorf("validate token: %w", err)
+	}
+	if app == nil || !secretLives(app, c.Epochs.Secret, now) {
+		return nil, errDead
+	}
+	subject, err := s.directory.Subject(ctx, typeApplication, app.ID)
+	if err != nil {
+		return nil, fmt.Errorf("validate token: %w", err)
+	}
+	if !subject.Facts.Identity().Usable(now, policies.AddressAllowed) {
+		return nil, errDead
+	}
+	current := epochs{Global: s.directory.GlobalEpoch(), Application: app.Epoch, Identity: app.Epoch}
+	person := c.Subject != c.ClientID
+	if person {
+		if subject, err = s.directory.Subject(ctx, typeUser, c.Subject); err != nil {
+			return nil, fmt.Errorf("validate token: %w", err)
+		}
+		// Where the user may come from is for the policy to judge.
+		if subject.ID != c.Subject || !subject.Facts.Identity().Usable(now, policies.AddressAllowed) {
+			return nil, errDead
+		}
+		current.Identity = subject.Epoch
+	}
+	if c.SID != "" {
+		current.Session = s.ended.epoch(c.SID)
+	}
+	if !c.Epochs.reaches(current) {
+		return nil, errDead
+	}
+	caller := &enforce.Caller{
+		Type: subject.Type, ID: subject.ID, Facts: subject.Facts, ClientID: app.ID, SecretID: c.Epochs.Secret,
+		Scoped: true, Scopes: token.scopes, Scope: c.Scope, Tenant: c.Tenant, Audiences: c.Audience, SID: c.SID, JTI: c.ID,
+		ExpiresAt: time.Unix(c.ExpiresAt, 0).UTC(), UserToken: person, Public: app.TokenEndpointAuthMethod == methodNone,
+		Address: peer, AddressFact: s.directory.AddressFact(subject, peer),
+	}
+	if c.Epochs.AuthTime > 0 {
+		caller.AuthTime = time.Unix(c.Epochs.AuthTime, 0).UTC()
+	}
+	return caller, nil
+}
+
+// secretLives reports whether the secret that a token names still is one of the application's, and good.
+func secretLives(app *storage.Application, id string, now time.Time) bool {
+	if id == "" {
+		return true
+	}
+	return slices.ContainsFunc(app.Secrets, func(secret storage.Secret) bool {
+		return secret.ID == id && secret.RevokedAt == nil && (secret.NotBefore == nil || !now.Before(*secret.NotBefore)) &&
+			(secret.ExpiresAt == nil || now.Before(*secret.ExpiresAt))
+	})
+}
+
+// live is a genuine token that has not expired and that nothing has ended.
+func (s *Server) live(ctx context.Context, raw string, peer netip.Addr) (*enforce.Caller, error) {
+	token, err := s.genuine(raw)
+	if err != nil {
+		return nil, err
+	}
+	if !token.claims.inTime(s.now()) {
+		return nil, errDead
+	}
+	return s.holder(ctx, token, peer)
+}
+
+// Token returns the caller that a live access token stands for. A dead one is enforce.ErrUnauthenticated; other errors
+// say that it cannot be told now. Where the holder is, nobody knows here.
+func (s *Server) Token(ctx context.Context, raw string) (*enforce.Caller, error) {
+	return s.live(ctx, raw, netip.Addr{})
+}
+
+// Authenticator returns what finds the caller on an API: a bearer token, and with basic also HTTP Basic with an
+// application's id and secret. Which audience the API wants is a rule (wrong_audience), and not asked here.
+func (s *Server) Authenticator(plane string, basic bool) enforce.Authenticator {
+	a := &authenticator{server: s, challenges: []string{bearerChallenge}}
+	if basic {
+		a.challenges = append(a.challenges, basicChallenge)
+		a.audience = s.issuer + "/" + plane
+	}
+	return a
+}
+
+type authenticator struct {
+	server     *Server
+	challenges []string
+	// audience is what an application must be for if it comes with Basic; empty where Basic is not taken.
+	audience string
+}
+
+// Authenticate reads the Authorization header and nothing else: a token in the query is none, and beside a header it is
+// a second transport, which is 400 (RFC 6750, section 2).
+func (a *authenticator) Authenticate(ctx context.Context, r *http.Request) (*enforce.Caller, error) {
+	given := r.Header.Values("Authorization")
+	switch {
+	case len(given) > 1:
+		return nil, refusalOf(codeInvalidRequest, "Send one Authorization header.")
+	case len(given) == 1 && queryToken(r.URL):
+		return nil, refusalOf(codeInvalidRequest, "Send the access token in the Authorization header only.")
+	case len(given) == 0:
+		detail := "Send an access token in the Authorization header."
+		return nil, &enforce.AuthenticationError{Detail: detail, Challenges: a.challenges}
+	}
+	if raw, ok := scheme(given[0], "Bearer"); ok {
+		caller, err := a.server.live(ctx, raw, remote(r))
+		return caller, a.explain(err)
+	}
+	if presented, ok := parseBasic(given[0]); ok && a.audience != "" {
+		caller, err := a.server.basicCaller(ctx, presented, a.audience, remote(r))
+		return caller, a.explain(err)
+	}
+	return nil, a.unknown(codeInvalidToken, description(codeInvalidToken))
+}
+
+// explain turns a refusal into the API's own: 401 with challenges. An outage stays one.
+func (a *authenticator) explain(err error) error {
+	var refused *enforce.ProtocolError
+	switch {
+	case errors.Is(err, enforce.ErrUnauthenticated):
+		return a.unknown(codeInvalidToken, description(codeInvalidToken))
+	case errors.As(err, &refused):
+		return a.unknown(refused.Code, refused.Detail)
+	default:
+		return err
+	}
+}
+
+func (a *authenticator) unknown(code, detail string) error {
+	challenges := slices.Clone(a.challenges)
+	if code == codeInvalidToken {
+		challenges[0] += `, error="invalid_token", error_description="` + detail + `"`
+	}
+	return &enforce.AuthenticationError{Code: code, Detail: detail, Challenges: challenges}
+}
+
+// queryToken reports whether the query names an access token (RFC 6750, section 2.3), whose value nobody reads.
+func queryToken(u *url.URL) bool {
+	return strings.Contains(u.RawQuery, "access_token") && u.Query().Has("access_token")
+}
+
+// basicCaller is an application that comes with its id and secret instead of a token: it must be one that could have had
+// a token with the API's audience by itself, and counts as if it had one with all its registered scopes.
+func (s *Server) basicCaller(ctx context.Context, presented credentials, audience string, peer netip.Addr) (*enforce.Caller, error) {
+	if err := s.directory.Fresh(); err != nil {
+		return nil, fmt.Errorf("authenticate: %w", err)
+	}
+	found, err := s.verifyClient(ctx, presented)
+	if err != nil {
+		return nil, err
+	}
+	identity := found.subject.Facts.Identity()
+	if found.secret == nil || !contains(found.app.GrantTypes, grantClientCredentials) || !contains(identity.Audiences, audience) {
+		return nil, refusal(codeInvalidClient)
+	}
+	caller := &enforce.Caller{
+		Type: typeApplication, ID: found.app.ID, Facts: found.subject.Facts, ClientID: found.app.ID, SecretID: found.secret.ID,
+		Scope: strings.Join(found.app.Scopes, " "), Tenant: identity.Tenant, Audiences: identity.Audiences, Basic: true,
+		Address: peer, AddressFact: s.directory.AddressFact(found.subject, peer),
+	}
+	if found.app.Scopes != nil {
+		if caller.Scopes, err = policies.NewScopes(found.app.Scopes); err != nil {
+			return nil, fmt.Errorf("scopes of application %s: %w", found.app.ID, err)
+		}
+		caller.Scoped = true
+	}
+	return caller, nil
+}
