@@ -1,0 +1,190 @@
+package main_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	writ "github.com/writ-authz/writ/cmd/writ"
+)
+
+func TestExitCodes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	dead := "http://127.0.0.1:1"
+	for _, c := range []struct {
+		name string
+		env  []string
+		args []string
+		want int
+		says string // on standard error
+	}{
+		{name: "no command shows the help", want: 0},
+		{name: "help", args: []string{"--help"}, want: 0},
+		{name: "a parent without a child shows its help", args: []string{"policy"}, want: 0},
+		{name: "version", args: []string{"version"}, want: 0},
+		{name: "completion", args: []string{"completion", "bash"}, want: 0},
+		{
+			name: "an unknown command names the nearest", args: []string{"sevre"},
+			want: 2, says: `unknown command "sevre" for "writ"; the nearest is "serve"`,
+		},
+		{
+			name: "an unknown child names the nearest", args: []string{"policy", "chekc"},
+			want: 2, says: `the nearest is "check"`,
+		},
+		{
+			name: "an unknown flag", args: []string{"serve", "--listem", "x"},
+			want: 2, says: "unknown flag: --listem; see `writ serve --help`",
+		},
+		{name: "an argument too many", args: []string{"serve", "now"}, want: 2},
+		{name: "an argument too few", args: []string{"decide", "user:ada"}, want: 2},
+		{
+			name: "an unknown output", args: []string{"version", "--output", "xml"},
+			want: 2, says: `--output "xml" is none of table, json, yaml`,
+		},
+		{
+			name: "a subject without a type", args: []string{"decide", "ada", "read", "ledger/accounts:1"},
+			want: 2, says: `"ada" is not type:id`,
+		},
+		{
+			name: "a context that is no object", args: []string{"decide", "user:ada", "read", "a:1", "--context", "[]"},
+			want: 2,
+		},
+		{name: "no application to act as", args: []string{"token"}, want: 2, says: "set --client-id or WRIT_CLIENT_ID"},
+		{
+			name: "a policy directory that is not there", args: []string{"policy", "check", "absent"},
+			want: 2, says: "absent is not a directory",
+		},
+		{
+			name: "a server that is not there", args: []string{"token", "--url", dead, "--client-id", "x"},
+			want: 1, says: "is the server running, and is --url right?",
+		},
+		{name: "a server that is not ready", args: []string{"healthcheck", "--url", dead}, want: 1, says: "not ready"},
+		{name: "a configuration that is wrong", env: []string{"WRIT_LOG_LEVEL=loud"}, args: []string{"serve"}, want: 1},
+		{name: "writ dev keeps its directory to itself", args: []string{"dev", "--data-dir", "x"}, want: 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, stdout, stderr := shell(t, c.env, c.args...)
+			if code != c.want || !strings.Contains(stderr, c.says) {
+				t.Errorf("exit code %d, want %d\n%s%s", code, c.want, stdout, stderr)
+			}
+			if (code == 0) != (stderr == "") {
+				t.Errorf("exit code %d with standard error %q", code, stderr)
+			}
+		})
+	}
+}
+
+func TestPolicyCommandsOnTheShippedSet(t *testing.T) {
+	core := filepath.Join(t.TempDir(), "core")
+	for _, args := range [][]string{
+		{"policy", "check"},
+		{"policy", "test"},
+		{"policy", "eject", core},
+		{"policy", "check", "--policies-core", core},
+		{"policy", "test", "--policies-core", core},
+		{"policy", "fmt", core},
+	} {
+		if code, stdout, stderr := shell(t, nil, args...); code != 0 {
+			t.Errorf("writ %s: exit code %d\n%s%s", strings.Join(args, " "), code, stdout, stderr)
+		}
+	}
+	if code, _, stderr := shell(t, nil, "policy", "eject", core); code != 1 {
+		t.Errorf("eject over what is there: exit code %d: %s", code, stderr)
+	}
+}
+
+// author writes a policy author's directory with one application and returns it.
+func author(t *testing.T, rules, tests string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{"wiki.rego": rules, "wiki_test.rego": tests, "catalogue.yaml": wikiCatalogue} {
+		path := filepath.Join(dir, "apps", "wiki", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+const (
+	wikiCatalogue = "types:\n  wiki/pages:\n    title: Pages\n    group: Wiki\n    actions:\n      read: {title: Read pages}\n" +
+		"reasons:\n  wiki.anybody:\n    title: For anybody\n    administrator: Anybody reads pages.\n    user: You may read this.\n"
+	wikiRules = "# METADATA\n# title: Wiki\n# description: |\n#   Who reads pages.\n# schemas:\n#   - input: schema.input\npackage apps.wiki\n\n" +
+		"# METADATA\n# title: Permits\n# description: |\n#   Anybody reads pages.\n# labels:\n#   rule: apps.wiki.permit\n# scope: document\n" +
+		"permit contains \"wiki.anybody\" if input.action.name == \"read\"\n"
+	wikiTests = "package apps.wiki_test\n\nimport data.apps.wiki\n\n" +
+		"test_anybody_reads if {\n\t\"wiki.anybody\" in wiki.permit with input as {\"action\": {\"name\": \"read\"}}\n}\n"
+)
+
+func TestPolicyCommandsAndTheirExitCodes(t *testing.T) {
+	good := author(t, wikiRules, wikiTests)
+	broken := author(t, "package apps.wiki\n\nthis does not parse\n", wikiTests)
+	failing := author(t, wikiRules, strings.Replace(wikiTests, `"name": "read"`, `"name": "write"`, 1))
+	careless := author(t, strings.ReplaceAll(wikiRules, " == ", "=="), wikiTests)
+	for _, c := range []struct {
+		args []string
+		want int
+		says string
+	}{
+		{[]string{"test", good}, 0, "tests passed"},
+		{[]string{"fmt", good}, 0, ""},
+		{[]string{"check", broken}, 3, "wiki.rego:3"},
+		{[]string{"test", broken}, 3, "wiki.rego:3"},
+		{[]string{"fmt", broken}, 3, ""},
+		{[]string{"eval", broken}, 3, ""},
+		{[]string{"test", failing}, 4, "test_anybody_reads"},
+		{[]string{"check", careless}, 1, "not formatted"},
+		{[]string{"fmt", careless}, 1, "wiki.rego"},
+		{[]string{"fmt", "--write", careless}, 0, "wiki.rego"},
+		{[]string{"fmt", careless}, 0, ""},
+		{[]string{"eval", good, "--input", file(t, "input", `{"action": {"name": "read"}, "resource": {"type": "wiki/pages", "id": "1"}}`)}, 0, "policy"},
+		{[]string{"eval", good, "--input", "absent"}, 2, ""},
+	} {
+		code, stdout, stderr := shell(t, nil, append([]string{"policy"}, c.args...)...)
+		if code != c.want || !strings.Contains(stdout, c.says) {
+			t.Errorf("writ policy %s: exit code %d, want %d\n%s%s", strings.Join(c.args, " "), code, c.want, stdout, stderr)
+		}
+	}
+	code, _, stderr := shell(t, rootEnv(), serveArgs(t, "--policies", broken)...)
+	if code != 3 || !strings.Contains(stderr, "wiki.rego:3") || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("serve with broken policies: exit code %d: %s", code, stderr)
+	}
+}
+
+func TestEveryCommandHasAnExampleAndEveryPrinterAnOutput(t *testing.T) {
+	prints := map[string]bool{
+		"writ version": true, "writ config show": true, "writ recover": true, "writ token": true, "writ decide": true, "writ whoami": true,
+		"writ policy check": true, "writ policy test": true, "writ policy eval": true,
+	}
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		for _, child := range cmd.Commands() {
+			visit(child)
+		}
+		if cmd.HasSubCommands() {
+			return
+		}
+		if cmd.Example == "" || cmd.Short == "" {
+			t.Errorf("%s has no example or no description", cmd.CommandPath())
+		}
+		if has := cmd.Flags().Lookup("output") != nil; has != prints[cmd.CommandPath()] {
+			t.Errorf("%s: has --output: %v, want %v", cmd.CommandPath(), has, !has)
+		}
+	}
+	visit(writ.Commands())
+}
+
+func TestVersionPrintsThreeForms(t *testing.T) {
+	for format, want := range map[string]string{"table": "writ ", "json": `"version":`, "yaml": "version: "} {
+		code, stdout, _ := shell(t, nil, "version", "-o", format)
+		if code != 0 || !strings.Contains(stdout, want) {
+			t.Errorf("%s: exit code %d\n%s", format, code, stdout)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/writ-authz/writ/policies"
+)
+
+// metrics are the counters of one node. Every label takes its values from a closed list: the route table, the entrypoints, the
+// grant types, HTTP status codes.
+type metrics struct {
+	registry  *prometheus.Registry
+	requests  *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	decisions *prometheus.CounterVec
+	evaluated *prometheus.HistogramVec
+	tokens    *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "writ_http_requests_total", Help: "Requests by listener, route template and status.",
+		}, []string{"listener", "route", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "writ_http_request_seconds", Help: "Time from the first byte of a request to the end of its reply.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"listener"}),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "writ_decisions_total", Help: "Decisions by entrypoint and result: permit, deny or error.",
+		}, []string{"entrypoint", "result"}),
+		evaluated: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "writ_decision_seconds", Help: "Time to take one decision.",
+			Buckets: []float64{.00001, .00002, .00005, .0001, .0002, .0005, .001, .005, .02, .1, .2, 1},
+		}, []string{"entrypoint"}),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "writ_token_decisions_total",
+			Help: "Token requests of authenticated clients, by grant type and result: permit, deny or error.",
+		}, []string{"grant_type", "result"}),
+	}
+	m.registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		m.requests, m.seconds, m.decisions, m.evaluated, m.tokens,
+	)
+	return m
+}
+
+// request counts one HTTP request; route is empty where none matched.
+func (m *metrics) request(listener, route string, status int, took time.Duration) {
+	if route == "" {
+		route = "none"
+	}
+	m.requests.WithLabelValues(listener, route, strconv.Itoa(status)).Inc()
+	m.seconds.WithLabelValues(listener).Observe(took.Seconds())
+}
+
+// handler serves the exposition format.
+func (m *metrics) handler() http.HandlerFunc {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}).ServeHTTP
+}
+
+// observe adds what is read when the metrics are scraped.
+func (m *metrics) observe(n *node) {
+	gauge := func(name, help string, read func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+	}
+	counter := func(name, help string, read func() float64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
+	}
+	gauge("writ_policy_degraded", "1 while a newer policy set was refused and an older one serves.", func() float64 {
+		if n.pdp.Status().Degraded != "" {
+			return 1
+		}
+		return 0
+	})
+	gauge("writ_policy_loaded_timestamp_seconds", "When the active policy set was loaded.", func() float64 {
+		return float64(n.pdp.Status().LoadedAt.Unix())
+	})
+	counter("writ_policy_reloads_total", "Policy sets that were swapped in after the first.", func() float64 {
+		return float64(n.pdp.Status().Reloads)
+	})
+	counter("writ_policy_reload_failures_total", "Policy sets that were refused.", func() float64 {
+		return float64(n.pdp.Status().Failures)
+	})
+	counter("writ_decision_deadline_exceeded_total", "Decisions that hit the deadline.", func() float64 {
+		return float64(n.pdp.Status().Overdue)
+	})
+	counter("writ_decision_log_dropped_total", "Decision-log lines that were dropped because the queue was full.", func() float64 {
+		return float64(n.decisions.Dropped())
+	})
+	gauge("writ_feed_age_seconds", "How long ago the node last knew that it was current.", func() float64 {
+		return n.follower.Age().Seconds()
+	})
+	gauge("writ_authority_sequence", "The authority sequence that the node has applied.", func() float64 {
+		return float64(n.follower.Sequence())
+	})
+	m.registry.MustRegister(policyInfo{pdp: n.pdp, info: prometheus.NewDesc("writ_policy_info",
+		"The active policy set.", []string{"policy_revision", "data_revision"}, nil)})
+}
+
+// policyInfo exposes the active revision alone, so that old ones do not pile up.
+type policyInfo struct {
+	pdp  *policies.PDP
+	info *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (p policyInfo) Describe(into chan<- *prometheus.Desc) { into <- p.info }
+
+// Collect implements prometheus.Collector.
+func (p policyInfo) Collect(into chan<- prometheus.Metric) {
+	status := p.pdp.Status()
+	into <- prometheus.MustNewConstMetric(p.info, prometheus.GaugeValue, 1, status.Revision, status.DataRevision)
+}
+
+// countedPDP counts decisions on their way. It changes none.
+type countedPDP struct {
+	*policies.PDP
+	metrics *metrics
+	now     func() time.Time
+}
+
+// Decide implements enforce.Decider.
+func (p countedPDP) Decide(ctx context.Context, q *policies.Question) (policies.Decision, error) {
+	started := p.now()
+	decision, err := p.PDP.Decide(ctx, q)
+	result := "deny"
+	switch {
+	case err != nil:
+		result = "error"
+	case decision.Allow:
+		result = "permit"
+	}
+	entrypoint := string(q.Entrypoint)
+	p.metrics.evaluated.WithLabelValues(entrypoint).Observe(p.now().Sub(started).Seconds())
+	p.metrics.decisions.WithLabelValues(entrypoint, result).Inc()
+	if q.Token != nil {
+		p.metrics.tokens.WithLabelValues(grantType(q.Token.GrantType), result).Inc()
+	}
+	return decision, err
+}
+
+// grantType keeps the label bounded whatever a client sends.
+func grantType(given string) string {
+	switch given {
+	case "client_credentials", "password", "refresh_token":
+		return given
+	}
+	return "other"
+}

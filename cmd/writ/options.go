@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config is everything that an operator can say. Each comment says what absence means; absence is always usable, except where
+// a production server must not guess.
+type Config struct {
+	Listen      string // public listener; absent: 127.0.0.1:8080
+	AdminListen string // admin listener; absent: 127.0.0.1:8081
+	Issuer      string // absent: the public listener's URL while that is a loopback address, else required
+
+	DataDir    string // directory of the embedded store; absent: ./writ-data
+	MongoDBURI string // refused in this version
+	KEKFile    string // key encryption key; absent: the file "kek" in DataDir, made with mode 0600
+
+	BootstrapSecret string // secret of root on the first start; absent: a random one, printed once
+	BootstrapFile   string // YAML with tenants, roles, groups, users and applications; absent: none
+
+	TLSCertFile, TLSKeyFile           string // absent: plain HTTP
+	AdminTLSCertFile, AdminTLSKeyFile string // absent: plain HTTP
+	InsecureHTTP                      bool   // plain HTTP off loopback, behind a proxy that terminates TLS
+	AllowRevealOnPublic               bool   // credential retrieval although the listeners are one
+	AdminBasic                        bool   // application credentials by HTTP Basic on the admin API
+
+	MaxStaleness  time.Duration // how old the mirror may be before the node fails closed
+	PollInterval  time.Duration // how often the change feed is read
+	ShutdownDelay time.Duration // readiness off before the listeners close
+
+	Policies       string        // directory of a policy author; absent: the embedded set alone
+	PoliciesCore   string        // replaces the core; absent: the embedded one
+	PolicyDeadline time.Duration // longest evaluation
+
+	DecisionLog         string // "stdout", "stderr", "off" or a file
+	DecisionLogRequired bool   // 503 instead of a dropped line
+	DecisionLogQueue    int    // lines that may wait
+
+	AccessTokenLifetime time.Duration // where the application names none
+	PasswordMinimum     int           // characters
+
+	LogLevel  string // "debug", "info", "warn" or "error"
+	LogFormat string // "json" or "text"
+}
+
+// option is one row of the configuration: the same key, with dashes, in capitals or as it is, for flag, environment and file.
+type option struct {
+	key   string
+	usage string
+	field any // *string, *bool, *int or *time.Duration of the Config
+	// secret values are never shown, have no flag (it would be visible in the process list) and may come from WRIT_<KEY>_FILE.
+	secret bool
+	// later says why a value is refused in this version.
+	later string
+}
+
+func defaults() Config {
+	return Config{
+		Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", DataDir: "./writ-data",
+		AdminBasic:   true,
+		MaxStaleness: 5 * time.Second, PollInterval: 200 * time.Millisecond,
+		PolicyDeadline: 200 * time.Millisecond,
+		DecisionLog:    "stdout", DecisionLogQueue: 4096,
+		AccessTokenLifetime: time.Hour, PasswordMinimum: 12,
+		LogLevel: "info", LogFormat: "json",
+	}
+}
+
+func options(c *Config) []option {
+	return []option{
+		{key: "listen", field: &c.Listen, usage: "address of the public listener: OAuth, decisions, me, well-known"},
+		{key: "admin_listen", field: &c.AdminListen, usage: "address of the admin listener: management, metrics, readiness"},
+		{key: "issuer", field: &c.Issuer, usage: "URL by which clients reach the public listener"},
+		{key: "data_dir", field: &c.DataDir, usage: "directory of the embedded store"},
+		{
+			key: "mongodb_uri", field: &c.MongoDBURI, secret: true, usage: "MongoDB replica set",
+			later: "the MongoDB store is not in this version; unset it and use data_dir, the embedded store",
+		},
+		{key: "kek_file", field: &c.KEKFile, usage: "file with the key encryption key, mode 0600"},
+		{key: "bootstrap_secret", field: &c.BootstrapSecret, secret: true, usage: "secret of the application root on the first start"},
+		{key: "bootstrap_file", field: &c.BootstrapFile, usage: "YAML that declares tenants, roles, groups, users, applications"},
+		{key: "tls_cert_file", field: &c.TLSCertFile, usage: "certificate of the public listener, PEM; reloaded when it changes"},
+		{key: "tls_key_file", field: &c.TLSKeyFile, usage: "key of the public listener, PEM; reloaded when it changes"},
+		{key: "admin_tls_cert_file", field: &c.AdminTLSCertFile, usage: "certificate of the admin listener, PEM"},
+		{key: "admin_tls_key_file", field: &c.AdminTLSKeyFile, usage: "key of the admin listener, PEM"},
+		{key: "insecure_http", field: &c.InsecureHTTP, usage: "allow plain HTTP off loopback, behind a proxy that terminates TLS"},
+		{
+			key: "allow_reveal_on_public", field: &c.AllowRevealOnPublic,
+			usage: "serve credential retrieval when both listeners are the same address",
+		},
+		{key: "admin_basic", field: &c.AdminBasic, usage: "accept application credentials by HTTP Basic on the admin API"},
+		{key: "max_staleness", field: &c.MaxStaleness, usage: "how old the node's view may be before it answers 503"},
+		{key: "poll_interval", field: &c.PollInterval, usage: "how often the change feed is read"},
+		{key: "shutdown_delay", field: &c.ShutdownDelay, usage: "time between readiness off and closing the listeners"},
+		{key: "policies", field: &c.Policies, usage: "directory with apps/*, catalogue parts and settings; reloaded when it changes"},
+		{key: "policies_core", field: &c.PoliciesCore, usage: "directory that replaces the core rules (see writ policy eject)"},
+		{key: "policy_deadline", field: &c.PolicyDeadline, usage: "longest time that one evaluation may take"},
+		{key: "decision_log", field: &c.DecisionLog, usage: "stdout, stderr, off, or a file that lines are appended to"},
+		{key: "decision_log_required", field: &c.DecisionLogRequired, usage: "answer 503 instead of dropping a decision-log line"},
+		{key: "decision_log_queue", field: &c.DecisionLogQueue, usage: "decision-log lines that may wait to be written"},
+		{key: "access_token_lifetime", field: &c.AccessTokenLifetime, usage: "lifetime of access tokens where the application names none"},
+		{key: "password_minimum", field: &c.PasswordMinimum, usage: "least length of a password, in characters"},
+		{key: "log_level", field: &c.LogLevel, usage: "debug, info, warn or error"},
+		{key: "log_format", field: &c.LogFormat, usage: "json or text"},
+	}
+}
+
+func (o option) env() string  { return "WRIT_" + strings.ToUpper(o.key) }
+func (o option) flag() string { return strings.ReplaceAll(o.key, "_", "-") }
+
+// text is the field's value as it would be written in a file.
+func (o option) text() string {
+	switch field := o.field.(type) {
+	case *string:
+		return *field
+	case *bool:
+		return strconv.FormatBool(*field)
+	case *int:
+		return strconv.Itoa(*field)
+	case *time.Duration:
+		return field.String()
+	}
+	panic("option " + o.key + " has a field of an unknown type")
+}
+
+// set parses text into the field; the error says what the key wants.
+func (o option) set(text string) error {
+	var err error
+	switch field := o.field.(type) {
+	case *string:
+		*field = text
+	case *bool:
+		if *field, err = strconv.ParseBool(text); err != nil {
+			return fmt.Errorf("%q is neither true nor false", text)
+		}
+	case *int:
+		if *field, err = strconv.Atoi(text); err != nil {
+			return fmt.Errorf("%q is not a whole number", text)
+		}
+	case *time.Duration:
+		if *field, err = time.ParseDuration(text); err != nil {
+			return fmt.Errorf("%q is not a duration such as 200ms, 5s or 1h", text)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/writ-authz/writ/identity"
+	"github.com/writ-authz/writ/oauth"
+	"github.com/writ-authz/writ/policies"
+	"github.com/writ-authz/writ/policies/decide"
+	"github.com/writ-authz/writ/policies/enforce"
+	"github.com/writ-authz/writ/storage"
+	"github.com/writ-authz/writ/storage/seal"
+	"github.com/writ-authz/writ/storage/sqlite"
+)
+
+// node is one server, wired and not yet listening.
+type node struct {
+	config    *Config
+	logger    *slog.Logger
+	now       func() time.Time
+	metrics   *metrics
+	pdp       *policies.PDP
+	decisions *policies.Log
+	store     storage.Store
+	room      *identity.Room
+	auth      *oauth.Server
+	api       *decide.API
+	follower  *storage.Follower
+	accepting atomic.Bool
+	closers   []closer
+}
+
+// closer ends one part; parts are closed in the reverse order of their opening.
+type closer struct {
+	name  string
+	close func(context.Context) error
+}
+
+// openNode builds a node, each part from the ones before it. Any error is fatal, and what was opened by then is closed.
+func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger) (_ *node, err error) {
+	now := c.now
+	n := &node{config: config, logger: logger, now: now, metrics: newMetrics()}
+	defer func() {
+		if err != nil {
+			n.close(context.WithoutCancel(ctx))
+		}
+	}()
+	if n.pdp, err = policies.Open(ctx, policies.Config{
+		Dir: config.Policies, CoreDir: config.PoliciesCore, Now: now, Deadline: config.PolicyDeadline, Logger: logger,
+		Audiences: map[string][]string{
+			policies.PlaneRuntime:    {config.Issuer + "/" + policies.PlaneRuntime},
+			policies.PlaneManagement: {config.Issuer + "/" + policies.PlaneManagement},
+		},
+	}); err != nil {
+		return nil, fmt.Errorf("policies: %w", uncompiled(err))
+	}
+	if err = n.openDecisionLog(c.stdout, c.stderr); err != nil {
+		return nil, err
+	}
+	if n.store, err = sqlite.Open(ctx, sqlite.Config{Dir: config.DataDir, Now: now}); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	n.closers = append(n.closers, closer{"store", func(context.Context) error { return n.store.Close() }})
+	sealer, err := openSealer(ctx, n.store, config)
+	if err != nil {
+		return nil, err
+	}
+	if n.room, err = identity.Open(ctx, identity.Config{
+		Store: n.store, Sealer: sealer, PDP: n.pdp, Now: now, Rand: rand.Reader, Logger: logger, Node: uuid.NewString(),
+		Audiences:    []string{config.Issuer + "/" + policies.PlaneRuntime, config.Issuer + "/" + policies.PlaneManagement},
+		MaxStaleness: config.MaxStaleness, PasswordMinimum: config.PasswordMinimum,
+	}); err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	n.closers = append(n.closers, closer{"identity", func(context.Context) error { n.room.Close(); return nil }})
+	if n.auth, err = oauth.Open(ctx, oauth.Config{
+		Issuer: config.Issuer, Store: n.store, Sealer: sealer, Directory: n.room, Passwords: n.room, Secrets: n.room, Auditor: n.room,
+		PDP: n.pdp, Now: now, Logger: logger, AccessTokenLifetime: config.AccessTokenLifetime,
+	}); err != nil {
+		return nil, fmt.Errorf("oauth: %w", err)
+	}
+	n.follower = storage.Follow(n.store, now, n.room.Sequence(), n.room, n.auth)
+	n.room.Join(n.follower, n.auth)
+	if n.api, err = decide.New(decide.Config{
+		BaseURL: config.Issuer, PDP: n.counted(), Log: n.decisions, Directory: n.room, Tokens: n.auth, Logger: logger,
+	}); err != nil {
+		return nil, err
+	}
+	n.metrics.observe(n)
+	return n, n.follower.CatchUp(ctx)
+}
+
+// handlers mounts the tables of the rooms: one handler per listener, or one for both where the listeners are merged.
+func (n *node) handlers() (public, admin http.Handler, err error) {
+	problems := enforce.Plane{WriteError: identity.WriteProblem, WriteDenial: identity.WriteDenial}
+	runtime, management := problems, problems
+	runtime.Name, runtime.Authenticator = policies.PlaneRuntime, n.auth.Authenticator(policies.PlaneRuntime, false)
+	management.Name = policies.PlaneManagement
+	management.Authenticator = n.auth.Authenticator(policies.PlaneManagement, n.config.AdminBasic)
+	me := enforce.Group{Plane: runtime, Routes: n.room.MeRoutes()}
+	publicGroups := []enforce.Group{
+		{Plane: n.auth.Plane(), Routes: n.auth.Routes()},
+		{Plane: n.api.Plane(runtime.Authenticator), Routes: n.api.AuthZENRoutes()},
+		{Plane: runtime, Routes: n.api.Routes()},
+		me,
+	}
+	adminGroups := []enforce.Group{{Plane: management, Routes: n.room.Routes()}}
+	if !n.config.merged() || n.config.AllowRevealOnPublic {
+		adminGroups = append(adminGroups, enforce.Group{Plane: management, Routes: n.room.RevealRoutes()})
+	}
+	live := enforce.OpenRoute{Method: http.MethodGet, Path: "/livez", Handler: livez}
+	publicOpen := append(append([]enforce.OpenRoute{live}, n.auth.OpenRoutes()...), n.api.OpenRoutes()...)
+	adminOpen := []enforce.OpenRoute{
+		{Method: http.MethodGet, Path: "/readyz", Handler: n.readyz},
+		{Method: http.MethodGet, Path: "/metrics", Handler: n.metrics.handler()},
+	}
+	if n.config.merged() {
+		public, err = n.mount("public", problems, append(publicGroups, adminGroups...), append(publicOpen, adminOpen...))
+		return public, nil, err
+	}
+	if public, err = n.mount("public", problems, publicGroups, publicOpen); err != nil {
+		return nil, nil, err
+	}
+	me.Plane = management
+	admin, err = n.mount("admin", problems, append(adminGroups, me), append(adminOpen, live))
+	return public, admin, err
+}
+
+func (n *node) mount(listener string, fallback enforce.Plane, groups []enforce.Group, open []enforce.OpenRoute) (http.Handler, error) {
+	handler, err := enforce.NewHandler(enforce.Config{
+		PDP: n.counted(), Log: n.decisions, Now: n.now, Groups: groups, Open: open, Fallback: fallback,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s listener: %w", listener, err)
+	}
+	return &frame{listener: listener, next: handler, logger: n.logger, metrics: n.metrics, now: n.now}, nil
+}
+
+func (n *node) counted() countedPDP { return countedPDP{PDP: n.pdp, metrics: n.metrics, now: n.now} }
+
+// openDecisionLog begins the decision log at its destination.
+func (n *node) openDecisionLog(stdout, stderr io.Writer) error {
+	var into io.Writer
+	switch n.config.DecisionLog {
+	case "off":
+		into = io.Discard
+	case "stdout":
+		into = stdout
+	case "stderr":
+		into = stderr
+	default:
+		file, err := os.OpenFile(n.config.DecisionLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return fmt.Errorf("decision_log: %w; name a file that this user can write", plain(err))
+		}
+		n.closers = append(n.closers, closer{"decision log file", func(context.Context) error { return file.Close() }})
+		into = file
+	}
+	n.decisions = policies.NewLog(policies.LogConfig{
+		Writer: into, Queue: n.config.DecisionLogQueue, Required: n.config.DecisionLogRequired, Now: n.now,
+	})
+	n.closers = append(n.closers, closer{"decision log", n.decisions.Close})
+	return nil
+}
+
+// keysetID is the setting that holds the keyset, encrypted with the key encryption key.
+const keysetID = "keyset"
+
+// openSealer opens the keyset, making it and, at its default place, the key encryption key on the first start. A keyset whose
+// key is gone is an error and never replaced: what it sealed would be lost.
+func openSealer(ctx context.Context, store storage.Store, config *Config) (*seal.Sealer, error) {
+	setting, err := storage.Get[storage.Setting](ctx, store, keysetID)
+	first := errors.Is(err, storage.ErrNotFound)
+	if err != nil && !first {
+		return nil, fmt.Errorf("read the keyset: %w", err)
+	}
+	byDefault := config.KEKFile == filepath.Join(config.DataDir, "kek")
+	kek, err := seal.LoadKEK(config.KEKFile, first && byDefault)
+	if err != nil {
+		return nil, fmt.Errorf("kek_file (mode 0600): %w", err)
+	}
+	if first {
+		if setting, err = makeKeyset(ctx, store, kek); err != nil {
+			return nil, fmt.Errorf("make the keyset: %w", err)
+		}
+	}
+	sealer, err := seal.Open(kek, setting.Value)
+	if err != nil {
+		return nil, fmt.Errorf("kek_file: %w", err)
+	}
+	return sealer, nil
+}
+
+func makeKeyset(ctx context.Context, store storage.Store, kek seal.KEK) (*storage.Setting, error) {
+	encrypted, err := seal.NewKeyset(kek)
+	if err != nil {
+		return nil, err
+	}
+	setting := &storage.Setting{Meta: storage.Meta{ID: keysetID}, Value: encrypted}
+	err = store.Txn(ctx, func(ctx context.Context, tx storage.Tx) error {
+		sequence, err := tx.Sequence(ctx)
+		if err != nil {
+			return err
+		}
+		if err := tx.Advance(ctx, sequence); err != nil {
+			return err
+		}
+		return tx.Insert(ctx, setting)
+	})
+	return setting, err
+}
+
+// close ends the parts in reverse order and logs what fails; there is nobody left to return it to.
+func (n *node) close(ctx context.Context) {
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		if err := n.closers[i].close(ctx); err != nil {
+			n.logger.ErrorContext(ctx, "close", "part", n.closers[i].name, "error", err)
+		}
+	}
+	n.closers = nil
+}
+
+// newLogger writes events to w.
+func newLogger(config *Config, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(strings.ToUpper(config.LogLevel))) // validated with the configuration
+	options := &slog.HandlerOptions{Level: level}
+	if config.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}

@@ -1,0 +1,65 @@
+package e2e
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestTheHarnessFindsWhatItLooksFor plants what the checks at the end of every server are for.
+func TestTheHarnessFindsWhatItLooksFor(t *testing.T) {
+	secret := canary("a planted canary é+" + unique(""))
+	token := "eyJ0.eyJ1.planted-signature" + unique("")
+	canary(token)
+	for name, text := range map[string]string{
+		"a secret in a data file": "\x00\x01" + secret + "\x02", "a secret in a URL": "?x=" + url.QueryEscape(secret),
+		"a secret in JSON": `{"x":"` + secret + `"}`, "a token": "Bearer " + token,
+	} {
+		s := &Server{Dir: t.TempDir(), Log: new(recorder)}
+		if err := os.MkdirAll(s.data(), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(s.data(), "db"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.leaks()) != 1 {
+			t.Errorf("%s was not found", name)
+		}
+	}
+	line := func(id, parent string) string {
+		return `{"decision_id":"` + id + `","parent_id":"` + parent + `","allow":true}` + "\n"
+	}
+	for name, text := range map[string]string{
+		"a line missing": "", "a line twice": line("one", "") + line("one", ""), "a line of nobody": line("one",
+			"") + line("two", ""),
+		"a question of nobody": line("one", "") + line("two", "three"), "no JSON": "{",
+	} {
+		s := &Server{Dir: t.TempDir(), Log: new(recorder)}
+		if err := s.Log.note("one", "GET /"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(s.decisions(), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.account()) == 0 {
+			t.Errorf("%s was not found", name)
+		}
+	}
+	r := new(recorder)
+	if r.note("one", "a") != nil || r.note("one", "b") == nil {
+		t.Error("a Decision-Id given twice was not found")
+	}
+}
+
+// TestTheFirstErrorOfAScenarioSticks holds the runner to its word.
+func TestTheFirstErrorOfAScenarioSticks(t *testing.T) {
+	c := &scenario{t: t, s: shared(t), next: map[string][]string{}}
+	c.get("/livez").wantStatus(201).wantStatus(202)
+	last := c.last.request
+	c.post("/v1/users", object{}).text("/id")
+	if c.err == nil || !strings.Contains(c.err.Error(), "want 201") || c.last.request != last {
+		t.Errorf("the error is %v and the last request %s", c.err, c.last.request)
+	}
+}

@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"sync"
+	"testing"
+)
+
+// TestSeedG17RootIsCreatedOnceAndKeysSurvive restarts a server with another bootstrap secret in its environment.
+func TestSeedG17RootIsCreatedOnceAndKeysSurvive(t *testing.T) {
+	s := fresh(t, Options{})
+	c := story(t, s).root()
+	a := c.newApp(object{"grants": grants("ledger:read")})
+	u := c.newUser(object{"grants": grants("jobs:read")})
+	front := c.front()
+	token, person := c.token(a), c.login(front, u)
+	c.delete("/v1/applications/root").wantDenied("system_protected")
+	c.patch("/v1/applications/root", object{"is_active": false}).wantDenied("system_protected")
+	c.get("/.well-known/jwks.json").wantStatus(200)
+	keys := c.last.value()
+	secrets := c.get("/v1/applications/root/secrets").wantStatus(200).items("id")
+	c.done()
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	other := bootstrapSecret()
+	again := fresh(t, Options{From: s, Env: map[string]string{"WRIT_BOOTSTRAP_SECRET": canary(other)}})
+	c = story(t, again)
+	c.step("tokens of before are still good")
+	c.live(token).live(person)
+	if _, err := verify(token, keys); err != nil {
+		c.fail("%v", err)
+	}
+	c.get("/.well-known/jwks.json").want("", keys)
+
+	c.step("root is the same: the first secret works, the new one does not")
+	c.ask(app{ID: "root", Secret: s.Secret}, "grant_type", "client_credentials").wantStatus(200)
+	c.ask(app{ID: "root", Secret: other}, "grant_type", "client_credentials").wantOAuthError(401, "invalid_client")
+	c.root().get("/v1/applications/root/secrets").wantItems("id", secrets...)
+
+	c.step("everything else is there, and logging in works")
+	c.get("/v1/applications/"+a.ID).wantStatus(200).want("/grants/0/resource", "ledger")
+	c.live(c.token(a)).live(c.login(front, u))
+	c.decides(question("user", u.ID, "read", "jobs", "1"), true)
+}
+
+// TestKillKeepsWhatWasAcknowledged kills the server in the middle of writes.
+func TestKillKeepsWhatWasAcknowledged(t *testing.T) {
+	s := fresh(t, Options{})
+	c := story(t, s).root()
+	auth := c.auth
+	c.done()
+	var mu sync.Mutex
+	var acknowledged []app
+	var writers sync.WaitGroup
+	enough := make(chan struct{})
+	for range 4 {
+		writers.Go(func() {
+			for {
+				w := &scenario{t: t, s: s, next: map[string][]string{}, auth: auth}
+				a := w.newApp(object{})
+				if w.err != nil {
+					return // the server is gone
+				}
+				mu.Lock()
+				acknowledged = append(acknowledged, a)
+				if len(acknowledged) == 25 {
+					close(enough)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() { writers.Wait(); close(ended) }()
+	select {
+	case <-enough:
+	case <-ended:
+		t.Fatal("the server stopped acknowledging before it was killed")
+	}
+	s.Kill()
+	writers.Wait()
+
+	again := fresh(t, Options{From: s})
+	again.guests = true // some requests were decided and logged, and their replies were cut off
+	c = story(t, again).root()
+	for _, a := range acknowledged {
+		c.get("/v1/applications/" + a.ID).wantStatus(200)
+		c.token(a)
+		c.done()
+	}
+	t.Logf("%d acknowledged applications survived kill -9", len(acknowledged))
+}

@@ -1,0 +1,261 @@
+package e2e
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// row is an API row as a client knows it. Its body is a good one, so that a test that spoils one thing spoils only that.
+type row struct {
+	method, path string
+	body         object // nil for a row without a body
+	query        string // a query parameter that the row knows and that may be given once, with a value
+}
+
+// apiRows lists every decided row but the token endpoint, for objects that exist: {u} a user, {a} an application, {s} one
+// of its
+// secrets, {r} a role, {g} a group, {t} a tenant.
+func apiRows() (admin, public []row) {
+	me := []row{
+		{"GET", "/v1/me", nil, ""},
+		{"PUT", "/v1/me", object{"name": "root"}, ""},
+		{"POST", "/v1/me/password", object{"current_secret": "x"}, ""},
+		{"GET", "/v1/me/sessions", nil, "limit=2"},
+		{"DELETE", "/v1/me/sessions", nil, ""},
+		{"DELETE", "/v1/me/sessions/none", nil, ""},
+	}
+	name := "n" + unique("")
+	admin = append(slices.Clone(me), []row{
+		{"GET", "/v1/users", nil, "limit=2"},
+		{"POST", "/v1/users", object{"username": name, "email": name + "@example.com", "name": "N"}, ""},
+		{"GET", "/v1/users/{u}", nil, ""},
+		{"PUT", "/v1/users/{u}", object{"name": "N"}, ""},
+		{"PATCH", "/v1/users/{u}", object{"name": "N"}, ""},
+		{"DELETE", "/v1/users/{u}", nil, ""},
+		{"POST", "/v1/users/{u}/password/reset", nil, ""},
+		{"GET", "/v1/groups", nil, "limit=2"},
+		{"POST", "/v1/groups", object{"name": "G"}, ""},
+		{"GET", "/v1/groups/{g}", nil, ""},
+		{"PUT", "/v1/groups/{g}", object{"name": "G"}, ""},
+		{"PATCH", "/v1/groups/{g}", object{"name": "G"}, ""},
+		{"DELETE", "/v1/groups/{g}", nil, "force=true"},
+		{"GET", "/v1/roles", nil, "limit=2"},
+		{"POST", "/v1/roles", object{"key": "e2e:" + name}, ""},
+		{"GET", "/v1/roles/{r}", nil, ""},
+		{"PUT", "/v1/roles/{r}", object{"description": "R"}, ""},
+		{"PATCH", "/v1/roles/{r}", object{"description": "R"}, ""},
+		{"DELETE", "/v1/roles/{r}", nil, "force=true"},
+		{"GET", "/v1/applications", nil, "limit=2"},
+		{"POST", "/v1/applications", object{"name": "A", "grant_types": list{"client_credentials"}}, ""},
+		{"POST", "/v1/applications/bulk-delete", object{"ids": list{"app_none"}}, ""},
+		{"GET", "/v1/applications/{a}", nil, ""},
+		{"PUT", "/v1/applications/{a}", object{"name": "A"}, ""},
+		{"PATCH", "/v1/applications/{a}", object{"name": "A"}, ""},
+		{"DELETE", "/v1/applications/{a}", nil, ""},
+		{"GET", "/v1/applications/{a}/scopes", nil, ""},
+		{"PUT", "/v1/applications/{a}/scopes", object{"scopes": list{"ledger:read"}}, ""},
+		{"GET", "/v1/applications/{a}/secrets", nil, ""},
+		{"POST", "/v1/applications/{a}/secrets", object{"label": "L"}, ""},
+		{"DELETE", "/v1/applications/{a}/secrets/{s}", nil, ""},
+		{"POST", "/v1/applications/{a}/secrets/{s}/reveal", object{"reason": "R"}, ""},
+		{"GET", "/v1/sessions", nil, "limit=2"},
+		{"DELETE", "/v1/sessions", nil, "subject=x"},
+		{"DELETE", "/v1/sessions/none", nil, ""},
+		{"GET", "/v1/tenants", nil, "limit=2"},
+		{"POST", "/v1/tenants", object{"name": "T"}, ""},
+		{"GET", "/v1/tenants/{t}", nil, ""},
+		{"PUT", "/v1/tenants/{t}", object{"name": "T"}, ""},
+		{"PATCH", "/v1/tenants/{t}", object{"name": "T"}, ""},
+		{"DELETE", "/v1/tenants/{t}", nil, ""},
+		{"GET", "/v1/catalogue", nil, "q=user"},
+		{"GET", "/v1/policies", nil, ""},
+	}...)
+	public = append(slices.Clone(me), []row{
+		{"POST", "/v1/permissions", object{"subject": object{"type": "application", "id": "root"}}, ""},
+		{"POST", "/access/v1/evaluation", question("application", "root", "read", "ledger", "1"), ""},
+	}...)
+	return admin, public
+}
+
+// furniture is what the paths of apiRows stand for.
+func (c *scenario) furniture() *strings.Replacer {
+	u, a := c.newUser(object{}), c.newApp(object{})
+	return strings.NewReplacer("{u}", u.ID, "{a}", a.ID, "{s}", a.SecretID, "{r}", c.newRole("ledger:read"), "{g}",
+		c.newGroup(),
+		"{t}", c.newTenant())
+}
+
+// methods lists the methods of each path.
+func methods(rows []row) map[string][]string {
+	out := map[string][]string{}
+	for _, r := range rows {
+		out[r.path] = append(out[r.path], r.method)
+	}
+	return out
+}
+
+func (c *scenario) on(public bool) *scenario {
+	if public {
+		return c.onPublic()
+	}
+	return c.onAdmin()
+}
+
+// TestC01EveryRowWantsACaller walks every row without a credential and with bad ones.
+func TestC01EveryRowWantsACaller(t *testing.T) {
+	c := story(t, shared(t)).root()
+	dead := c.token(c.newApp(object{}))
+	claims, _ := part(dead, 1)
+	c.delete("/v1/applications/" + claims["client_id"].(string)).wantStatus(204)
+	replace := c.furniture()
+	c.done()
+	admin, public := apiRows()
+	for i, rows := range [][]row{admin, public} {
+		for _, r := range rows {
+			var body any
+			if r.body != nil {
+				body = r.body
+			}
+			for name, credential := range map[string]string{
+				"none": "", "empty": "Bearer ", "malformed": "Bearer x.y.z", "another scheme": "Negotiate abc",
+				"forged": "Bearer " + forge(dead), "revoked": "Bearer " + dead,
+			} {
+				c.as(credential).on(i == 1).send(r.method, replace.Replace(r.path), body).wantUnauthorized()
+				if v := c.last.header.Get("Decision-Id"); c.err == nil && v != "" {
+					c.fail("a reply without a caller has a Decision-Id")
+				}
+				c.expect(name + ": " + r.method + " " + r.path)
+			}
+		}
+	}
+}
+
+// TestAdminRowsAreNotOnThePublicListener walks every admin row as a full administrator.
+func TestAdminRowsAreNotOnThePublicListener(t *testing.T) {
+	c := story(t, shared(t)).owner()
+	c.root()
+	replace := c.furniture()
+	c.done()
+	admin, public := apiRows()
+	also := methods(public)
+	for _, r := range admin {
+		if also[r.path] != nil {
+			continue
+		}
+		var body any
+		if r.body != nil {
+			body = r.body
+		}
+		c.owner().onPublic().send(r.method, replace.Replace(r.path), body).wantStatus(404)
+		c.as("").onPublic().send(r.method, replace.Replace(r.path), body).wantStatus(404)
+		c.expect(r.method + " " + r.path)
+	}
+	for _, path := range []string{"/metrics", "/readyz", "/debug/pprof/", "/debug/pprof/cmdline"} {
+		c.as("").onPublic().get(path).wantStatus(404)
+		c.expect(path)
+	}
+	c.onAdmin().get("/debug/pprof/cmdline").wantStatus(404)
+	c.onPublic().get("/livez").wantStatus(200)
+	c.onAdmin().get("/livez").wantStatus(200)
+	c.onAdmin().get("/readyz").wantStatus(200)
+	c.onAdmin().get("/metrics").wantStatus(200)
+	c.onAdmin().post("/access/v1/evaluation", object{}).wantStatus(404)
+	c.onAdmin().form("/oauth2/token", fields()).wantStatus(404)
+}
+
+// TestC03WrongMethodIs405WithAllow tries every method that a path does not have.
+func TestC03WrongMethodIs405WithAllow(t *testing.T) {
+	c := story(t, shared(t)).root()
+	replace := c.furniture()
+	c.done()
+	admin, public := apiRows()
+	token := []row{{method: "POST", path: "/oauth2/token"}, {method: "POST", path: "/oauth2/sessions/end"}}
+	for i, rows := range [][]row{admin, append(public, token...)} {
+		for path, have := range methods(rows) {
+			want := slices.Sorted(slices.Values(have))
+			if path == "/v1/applications/bulk-delete" {
+				continue // an application may have that id, and its row has the other methods
+			}
+			for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE"} {
+				if slices.Contains(have, method) {
+					continue
+				}
+				c.root().on(i == 1).send(method, replace.Replace(path), nil).wantStatus(405)
+				var got []string
+				for _, value := range c.last.header.Values("Allow") {
+					for m := range strings.SplitSeq(value, ",") {
+						got = append(got, strings.TrimSpace(m))
+					}
+				}
+				slices.Sort(got)
+				got = slices.DeleteFunc(got, func(m string) bool { return m == "HEAD" || m == "OPTIONS" })
+				if c.err == nil && !slices.Equal(got, want) {
+					c.fail("Allow is %v, want %v", got, want)
+				}
+				c.expect(method + " " + path)
+			}
+		}
+	}
+}
+
+// TestPathsAreTakenLiterally tries the paths that routers and rules have been known to read differently.
+func TestPathsAreTakenLiterally(t *testing.T) {
+	c := story(t, shared(t)).root()
+	u := c.newUser(object{})
+	for path, status := range map[string]int{
+		"/v1/users%2F" + u.ID:                       404,
+		"/v1/users/" + u.ID + "%2Fpassword":         404,
+		"/v1/users/" + u.ID + "%2Fpassword%2Freset": 404,
+		"/v1/applications/root%2Fsecrets":           404,
+		"/v1/users/a%5Cb":                           400,
+		"//v1/users":                                404,
+		"/v1//users":                                404,
+		"/v1/users/":                                404,
+		"/v1/users/" + u.ID + "/":                   404,
+		"/v1/./users":                               404,
+		"/v1/groups/../users":                       404,
+		"/v1/groups/%2e%2e/users":                   404,
+		"/V1/users":                                 404,
+		"/v1/Users":                                 404,
+		"/v1/unknown":                               404,
+		"/v1/users/" + u.ID + "%00":                 400,
+		"/v1/users/" + u.ID + "%20":                 400,
+		"/v1/users/" + u.ID + ";x=1":                400,
+		"/v1/applications/root%00":                  400,
+		"/v1/groups/%24where":                       400,
+	} {
+		c.get(path)
+		if c.err == nil && c.last.status != status && (status != 400 || c.last.status != 404) {
+			c.fail("status %d, want %d", c.last.status, status)
+		}
+		if kind := c.last.header.Get("Content-Type"); c.err == nil && !strings.HasPrefix(kind, "application/problem+json") {
+			c.fail("Content-Type is %q, want a problem", kind)
+		}
+		c.expect(path)
+	}
+	for _, header := range []string{"X-HTTP-Method-Override", "X-Method-Override"} {
+		c.with(header, "DELETE").with("X-User", "root").get("/v1/users/" + u.ID).wantStatus(200)
+	}
+	c.post("/v1/users/"+u.ID+"?_method=DELETE", object{}).wantStatus(405)
+	c.get("/v1/users/" + u.ID).wantStatus(200)
+	c.as("").with("X-User", "root").with("X-Forwarded-User", "root").get("/v1/users").wantUnauthorized()
+	c.root().with("Authorization", c.auth).with("Authorization", c.auth).get("/v1/users").wantStatus(400)
+}
+
+// TestResponsesHaveSafeHeaders looks at a few replies of each plane.
+func TestResponsesHaveSafeHeaders(t *testing.T) {
+	c := story(t, shared(t)).root()
+	for _, path := range []string{"/v1/me", "/v1/users", "/.well-known/jwks.json"} {
+		c.with("Origin", "https://good.example.evil").get(path).wantStatus(200).
+			wantHeader("X-Content-Type-Options", "nosniff")
+		for _, h := range slices.Sorted(maps.Keys(c.last.header)) {
+			if h == "Server" || h == "X-Powered-By" || h == http.CanonicalHeaderKey("Access-Control-Allow-Origin") {
+				c.fail("the reply has header %s", h)
+			}
+		}
+		c.expect(path)
+	}
+}
