@@ -30,7 +30,10 @@ const issuer = "https://writ.example"
 func now() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 
 var loaded = sync.OnceValues(func() (*policies.PDP, error) {
-	return policies.Open(context.Background(), policies.Config{Now: now, Deadline: time.Hour, Logger: slog.New(slog.DiscardHandler)})
+	return policies.Open(context.Background(), policies.Config{
+		Now: now, Deadline: time.Hour, Logger: slog.New(slog.DiscardHandler),
+		Audiences: map[string][]string{policies.PlaneRuntime: {issuer + "/runtime"}},
+	})
 })
 
 // world is the decision API over a handful of subjects. Who calls is said by the bearer token, which is the name of a caller.
@@ -378,11 +381,12 @@ func BenchmarkEvaluation(b *testing.B) {
 		grants[n] = policies.Grant{Resource: fmt.Sprintf("ledger/kind%d", n), Action: "read", Via: fmt.Sprintf("role:ops:r%d", n/20)}
 	}
 	w.identity("user", "pat", grants)
+	w.caller("service", w.subjects["application/asker"], "decisions:ask")
 	body := `{"subject":{"type":"user","id":"pat"},"action":{"name":"read"},"resource":{"type":"ledger/kind42","id":"123"}}`
 	b.ReportAllocs()
 	before := cpu(b)
 	for b.Loop() {
-		if reply := w.ask("asker", "/access/v1/evaluation", body); reply.Code != http.StatusOK || reply.Body.String() != `{"decision":true}` {
+		if reply := w.ask("service", "/access/v1/evaluation", body); reply.Code != http.StatusOK || reply.Body.String() != `{"decision":true}` {
 			b.Fatalf("%d %s", reply.Code, reply.Body)
 		}
 	}

@@ -19,7 +19,9 @@ package writ.admin
 # scope: document
 default result := {"allow": false, "reasons": [], "obligations": {}}
 
-result := {"allow": true, "reasons": [{"code": "granted", "rule": "admin.granted"}], "obligations": obligations} if {
+result := {"allow": true, "reasons": [{"code": "granted", "rule": "admin.granted"}], "obligations": {}} if {
+	plain
+} else := {"allow": true, "reasons": [{"code": "granted", "rule": "admin.granted"}], "obligations": obligations} if {
 	allow
 	not implicit
 } else := {"allow": true, "reasons": [{"code": "own", "rule": "admin.implicit"}], "obligations": {}} if {
