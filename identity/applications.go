@@ -414,6 +414,14 @@ func (r *Room) askApplication(req *enforce.Request, w *write, v view, before, af
 	}
 	q.Resource.Changes = applicationChanges(before, after)
 	w.detail = changeDetail{Tombstone: tombstone, Serves: serves}
+	was, is := storage.Application{}, storage.Application{}
+	if before != nil {
+		was = *before
+	}
+	if after != nil {
+		is = *after
+	}
+	w.detail.refer(v, was.Roles, is.Roles, was.Groups, is.Groups)
 }
 
 func applicationChanges(before, after *storage.Application) []string {

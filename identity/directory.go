@@ -344,6 +344,12 @@ func (r *Room) Application(id string) (*storage.Application, error) {
 	return nil, storage.ErrNotFound
 }
 
+// TenantEnabled says whether there is a tenant of this id and it is enabled.
+func (r *Room) TenantEnabled(id string) bool {
+	t := standing{r.directory}.tenant(storage.TenantID(id))
+	return t != nil && t.Enabled
+}
+
 // GlobalEpoch is compared with the one in every token.
 func (r *Room) GlobalEpoch() int64 { return r.directory.epoch.Load() }
 

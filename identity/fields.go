@@ -150,7 +150,7 @@ func (c *checker) roles(f enforce.Field[[]string], pointer string, into *[]stora
 	keys := make([]storage.RoleKey, 0, len(f.Value))
 	for i, key := range f.Value {
 		if c.view.role(storage.RoleKey(key)) == nil {
-			c.bad("unknown_role", pointer+"/"+strconv.Itoa(i), "there is no role "+named(key))
+			c.lateBad("unknown_role", pointer+"/"+strconv.Itoa(i), "there is no role "+named(key))
 		}
 		keys = append(keys, storage.RoleKey(key))
 	}
@@ -164,7 +164,7 @@ func (c *checker) groups(f enforce.Field[[]string], pointer string, into *[]stor
 	ids := make([]storage.GroupID, 0, len(f.Value))
 	for i, id := range f.Value {
 		if c.view.group(storage.GroupID(id)) == nil {
-			c.bad("unknown_group", pointer+"/"+strconv.Itoa(i), "there is no group "+named(id))
+			c.lateBad("unknown_group", pointer+"/"+strconv.Itoa(i), "there is no group "+named(id))
 		}
 		ids = append(ids, storage.GroupID(id))
 	}
@@ -191,7 +191,7 @@ func (c *checker) grant(given grantFields, pointer string) storage.Grant {
 	g := storage.Grant{Tenant: storage.TenantID(given.Tenant), Resource: given.Resource, Action: given.Action}
 	c.permission(given.Resource, given.Action, pointer+"/resource", pointer+"/action")
 	if g.Tenant != "" && g.Tenant != storage.AnyTenant && c.view.tenant(g.Tenant) == nil {
-		c.bad("unknown_tenant", pointer+"/tenant", "there is no tenant "+named(given.Tenant))
+		c.lateBad("unknown_tenant", pointer+"/tenant", "there is no tenant "+named(given.Tenant))
 	}
 	if given.NotBefore != nil {
 		at := storage.Time(*given.NotBefore)

@@ -174,6 +174,11 @@ func (r *Room) saveGroup(ctx context.Context, req *enforce.Request, id string, i
 	if err := r.askGroup(ctx, req, w, v, current, next); err != nil {
 		return enforce.Resolved{}, err
 	}
+	var roles []storage.RoleKey
+	if current != nil {
+		roles = current.Roles
+	}
+	w.detail.refer(v, roles, next.Roles, nil, nil)
 	w.denied = tenantDenied(in.Tenant)
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return saveRecord(ctx, tx, next, current == nil, nil) }
 	w.reply = func() enforce.Reply {

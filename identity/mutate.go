@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/writ-authz/writ/policies"
@@ -46,16 +47,38 @@ type changeDetail struct {
 	// Tombstone says that the id was deleted and is brought back. Serves are the audiences that an application serves after it.
 	Tombstone bool            `json:"tombstone"`
 	Serves    map[string]bool `json:"serves"`
+	// References are the tenants of the roles and groups that the change adds.
+	References map[string]bool `json:"references"`
 	// Conditional says that the request names the version that it changes, or has none to name.
 	Conditional bool `json:"conditional"`
 }
 
 func (d changeDetail) json() json.RawMessage {
+	if d.References == nil {
+		d.References = map[string]bool{}
+	}
 	raw, err := json.Marshal(d)
 	if err != nil {
 		return nil // unreachable: only booleans
 	}
 	return raw
+}
+
+// refer notes the tenants of the roles and groups that are there after a change and were not before.
+func (d *changeDetail) refer(v view, rolesBefore, rolesAfter []storage.RoleKey, groupsBefore, groupsAfter []storage.GroupID) {
+	if d.References == nil {
+		d.References = map[string]bool{}
+	}
+	for _, key := range rolesAfter {
+		if role := v.role(key); role != nil && !slices.Contains(rolesBefore, key) {
+			d.References[string(role.Tenant)] = true
+		}
+	}
+	for _, id := range groupsAfter {
+		if group := v.group(id); group != nil && !slices.Contains(groupsBefore, id) {
+			d.References[string(group.Tenant)] = true
+		}
+	}
 }
 
 // begin makes the mirror current and returns the sequence that the request is decided at. The caller's facts are those of it.

@@ -12,7 +12,7 @@ import (
 // everything is, as an index value, the grant that makes a full administrator where it has no window.
 const everything = "* * *"
 
-// owners returns the ids of the users that are full administrators and usable, over a view that may be one of a change. It only
+// owners returns the ids of the users that are full administrators, belong to no tenant that would confine them, and are usable, over a view that may be one of a change. It only
 // counts; whether enough remain is said in Rego.
 func (r *Room) owners(ctx context.Context, v view, now time.Time) ([]string, error) {
 	roles, groups := r.bundles(v)
@@ -41,7 +41,7 @@ func (r *Room) owners(ctx context.Context, v view, now time.Time) ([]string, err
 	var found []string
 	for id, u := range candidates {
 		facts := userFacts(v, u)
-		if facts.Usable(now, policies.AddressUnknown) && slices.ContainsFunc(facts.Grants, givesEverything) {
+		if u.Tenant == "" && facts.Usable(now, policies.AddressUnknown) && slices.ContainsFunc(facts.Grants, givesEverything) {
 			found = append(found, id)
 		}
 	}

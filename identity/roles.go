@@ -125,7 +125,7 @@ func (c *checker) role(f *roleFields, role *storage.Role) {
 	}
 	for i, key := range f.Inherits.Value {
 		if leadsTo(c.view, storage.RoleKey(key), storage.RoleKey(role.ID), map[storage.RoleKey]bool{}) {
-			c.bad("role_cycle", "/inherits/"+strconv.Itoa(i), "by way of "+named(key)+" the role would inherit itself")
+			c.lateBad("role_cycle", "/inherits/"+strconv.Itoa(i), "by way of "+named(key)+" the role would inherit itself")
 		}
 	}
 }
@@ -172,6 +172,11 @@ func (r *Room) saveRole(ctx context.Context, req *enforce.Request, key string, i
 	if err := r.askRole(ctx, req, w, v, current, next); err != nil {
 		return enforce.Resolved{}, err
 	}
+	var inherits []storage.RoleKey
+	if current != nil {
+		inherits = current.Inherits
+	}
+	w.detail.refer(v, inherits, next.Inherits, nil, nil)
 	w.denied = tenantDenied(in.Tenant)
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return saveRecord(ctx, tx, next, current == nil, nil) }
 	w.reply = func() enforce.Reply {

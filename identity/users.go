@@ -326,6 +326,14 @@ func (r *Room) askUser(
 	}
 	q.Resource.Changes = userChanges(before, after)
 	w.detail.Tombstone = tombstone
+	was, is := storage.User{}, storage.User{}
+	if before != nil {
+		was = *before
+	}
+	if after != nil {
+		is = *after
+	}
+	w.detail.refer(v, was.Roles, is.Roles, was.Groups, is.Groups)
 	if before == nil {
 		return nil
 	}

@@ -206,7 +206,7 @@ func (w *world) open() {
 	}
 	log := policies.NewLog(policies.LogConfig{Now: w.now})
 	w.t.Cleanup(func() { _ = log.Close(context.Background()) })
-	w.handler, err = enforce.NewHandler(enforce.Config{
+	w.handler, err = enforce.Mount(enforce.Config{
 		PDP: engine, Log: log, Now: w.now, Fallback: plane,
 		Groups: []enforce.Group{{Plane: plane, Routes: w.room.Routes()}, {Plane: plane, Routes: w.room.MeRoutes()}, {Plane: plane, Routes: w.room.RevealRoutes()}},
 	})

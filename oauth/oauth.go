@@ -40,6 +40,8 @@ type Directory interface {
 	enforce.Directory
 	// Application returns the mirrored record, which must not be modified, or storage.ErrNotFound.
 	Application(id string) (*storage.Application, error)
+	// TenantEnabled says whether there is a tenant of this id and it is enabled.
+	TenantEnabled(id string) bool
 	// GlobalEpoch is the epoch below which every token is dead.
 	GlobalEpoch() int64
 	// Fresh returns nil, or an error that wraps storage.ErrUnavailable when the mirror is older than the staleness bound.
@@ -213,11 +215,6 @@ func (s *Server) Apply(ctx context.Context, r storage.Reader, change storage.Cha
 	}
 	return nil
 }
-
-// RuntimeAudience and ManagementAudience are the audiences of Writ's two APIs, and what an application's tokens are for
-// by default.
-func (s *Server) RuntimeAudience() string    { return s.issuer + "/runtime" }
-func (s *Server) ManagementAudience() string { return s.issuer + "/management" }
 
 // parseIssuer holds the issuer to RFC 8414, section 2. Plain http is judged by cmd/writ, which knows the listener.
 func parseIssuer(issuer string) (*url.URL, error) {

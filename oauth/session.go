@@ -81,7 +81,7 @@ func (s *Server) loadEnded(ctx context.Context) error {
 // beginSession stores the session of a password login: one unique insert, outside the authority. It lives at least as
 // long as its token.
 func (s *Server) beginSession(ctx context.Context, i *issue, tokenSeconds int64) error {
-	now := i.request.Now
+	now := s.now() // after the slow hash, like the record's created_at
 	life := max(s.sessionLife, time.Duration(tokenSeconds)*time.Second)
 	agent := i.request.HTTP.UserAgent()
 	record := &storage.Session{

@@ -75,7 +75,7 @@ func (s *Server) resolveToken(ctx context.Context, r *enforce.Request) (enforce.
 	}
 	i.tenant = i.subject.Facts.Identity().Tenant
 	if narrowed := form.Get("tenant"); narrowed != "" {
-		if !tenantID(narrowed) {
+		if !tenantID(narrowed) || !s.directory.TenantEnabled(narrowed) {
 			return enforce.Resolved{}, refusal(refused(grant)) // like a tenant that is not the identity's
 		}
 		i.tenant = narrowed

@@ -99,7 +99,7 @@ func (w *world) build(changes ...change) {
 	w.server = server
 	mounted.Groups = append(mounted.Groups, enforce.Group{Plane: server.Plane(), Routes: server.Routes()})
 	mounted.Open, mounted.Fallback = server.OpenRoutes(), server.Plane()
-	if w.handler, err = enforce.NewHandler(mounted); err != nil {
+	if w.handler, err = enforce.Mount(mounted); err != nil {
 		w.tb.Fatal(err)
 	}
 }
@@ -381,8 +381,9 @@ func (d *directory) AddressFact(s *enforce.Subject, address netip.Addr) string {
 	return policies.AddressAllowed
 }
 
-func (d *directory) GlobalEpoch() int64 { return d.global }
-func (d *directory) Fresh() error       { return d.stale }
+func (d *directory) TenantEnabled(id string) bool { return id != "gone" }
+func (d *directory) GlobalEpoch() int64           { return d.global }
+func (d *directory) Fresh() error                 { return d.stale }
 
 // secrets is the Secrets port: it counts its work.
 type secrets struct {

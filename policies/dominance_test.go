@@ -3,6 +3,7 @@ package policies_test
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"encoding/json"
 	"flag"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -174,6 +175,7 @@ func (w *world) question(t *testing.T) *policies.Question {
 		Resource: policies.Resource{
 			Type: "iam/users", ID: "target", Tenant: place, TenantEnabled: true, Exists: true, OtherOwners: -1, OwnersBefore: -1,
 			Before: policies.NewFacts(before), After: policies.NewFacts(after), Changes: []string{"grants"}, Proof: "none",
+			AfterDetail: json.RawMessage(`{"references":{}}`),
 		},
 		Caller: policies.Caller{
 			ClientID: "app_console", Scoped: w.scoped, Scopes: scopes, Tenant: w.token,

@@ -140,7 +140,7 @@ func (n *node) handlers() (public, admin http.Handler, err error) {
 }
 
 func (n *node) mount(listener string, fallback enforce.Plane, groups []enforce.Group, open []enforce.OpenRoute) (http.Handler, error) {
-	handler, err := enforce.NewHandler(enforce.Config{
+	handler, err := enforce.Mount(enforce.Config{
 		PDP: n.counted(), Log: n.decisions, Now: n.now, Groups: groups, Open: open, Fallback: fallback,
 	})
 	if err != nil {

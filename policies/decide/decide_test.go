@@ -72,7 +72,7 @@ func newWorld(tb testing.TB, decider func(*policies.PDP) enforce.Decider) *world
 			http.Error(rw, r[0].Code, http.StatusForbidden)
 		},
 	}
-	if w.handler, err = enforce.NewHandler(enforce.Config{
+	if w.handler, err = enforce.Mount(enforce.Config{
 		PDP: pdp, Log: w.log, Now: now, Fallback: problems, Open: api.OpenRoutes(),
 		Groups: []enforce.Group{
 			{Plane: api.Plane(w), Routes: api.AuthZENRoutes()}, {Plane: problems, Routes: api.Routes()},
@@ -296,7 +296,17 @@ type held struct {
 
 func (w *world) permissions(caller, kind, id string) []held {
 	w.tb.Helper()
-	reply := w.ask(caller, "/v1/permissions", fmt.Sprintf(`{"subject":{"type":%q,"id":%q}}`, kind, id))
+	return w.permissionsOf(caller, fmt.Sprintf(`{"subject":{"type":%q,"id":%q}}`, kind, id))
+}
+
+func (w *world) permissionsIn(caller, kind, id, tenant string) []held {
+	w.tb.Helper()
+	return w.permissionsOf(caller, fmt.Sprintf(`{"subject":{"type":%q,"id":%q,"tenant":%q}}`, kind, id, tenant))
+}
+
+func (w *world) permissionsOf(caller, body string) []held {
+	w.tb.Helper()
+	reply := w.ask(caller, "/v1/permissions", body)
 	var out struct{ Permissions []held }
 	if err := json.Unmarshal(reply.Body.Bytes(), &out); err != nil || reply.Code != http.StatusOK {
 		w.tb.Fatalf("%d %s", reply.Code, reply.Body)
@@ -321,6 +331,22 @@ func TestPermissions(t *testing.T) {
 	}
 	if diff := cmp.Diff(within, w.permissions("asker", "token", "narrow")); diff != "" {
 		t.Error("a token's: ", diff)
+	}
+	if diff := cmp.Diff(everything[:1], w.permissionsIn("asker", "user", "ada", "")); diff != "" {
+		t.Error("those of no tenant: ", diff)
+	}
+	if diff := cmp.Diff(everything[1:], w.permissionsIn("asker", "user", "ada", "acme")); diff != "" {
+		t.Error("those of one tenant: ", diff)
+	}
+	w.identity("application", "local", []policies.Grant{{Tenant: "acme", Resource: "decisions", Action: "ask", Via: "own"}})
+	for _, tenant := range []string{"", "globex", "*"} {
+		body := fmt.Sprintf(`{"subject":{"type":"user","id":"ada","tenant":%q}}`, tenant)
+		if reply := w.ask("local", "/v1/permissions", body); reply.Code != http.StatusForbidden {
+			t.Errorf("who may ask in acme asked about %q: %d %s", tenant, reply.Code, reply.Body)
+		}
+	}
+	if diff := cmp.Diff(everything[1:], w.permissionsIn("local", "user", "ada", "acme")); diff != "" {
+		t.Error("asked by who may ask there: ", diff)
 	}
 	if got := w.permissions("asker", "user", "bob"); len(got) != 0 {
 		t.Errorf("an unknown subject holds %v", got)

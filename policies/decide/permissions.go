@@ -12,13 +12,25 @@ import (
 	"github.com/writ-authz/writ/policies/enforce"
 )
 
+// permissionsRequest names a subject and the tenant that is asked about: an id, "" for objects of no tenant, or "*" for all of
+// them, which takes the right to ask in every tenant. Absence is "*". A question about oneself is about all of them.
 type permissionsRequest struct {
 	Subject struct {
-		Type   string `json:"type"`
-		ID     string `json:"id"`
-		Tenant string `json:"tenant"`
+		Type   string  `json:"type"`
+		ID     string  `json:"id"`
+		Tenant *string `json:"tenant"`
 	} `json:"subject"`
 }
+
+func (in *permissionsRequest) tenant() string {
+	if in.Subject.Tenant == nil {
+		return anyTenant
+	}
+	return *in.Subject.Tenant
+}
+
+// anyTenant is the tenant of grants, and of questions, that are about every tenant and none.
+const anyTenant = "*"
 
 // permission is one pair that the subject holds now, and where it comes from. Tenant is empty for objects of no tenant.
 type permission struct {
@@ -45,9 +57,9 @@ func (a *API) permissions(ctx context.Context, r *enforce.Request) (enforce.Reso
 		return enforce.Resolved{}, err
 	}
 	return enforce.Resolved{
-		Question: right(found, in.Subject.Tenant),
-		Respond: func(ctx context.Context, _ policies.Decision) (enforce.Reply, error) {
-			held, err := a.effective(ctx, r, found)
+		Question: right(found, in.tenant()),
+		Respond: func(ctx context.Context, parent policies.Decision) (enforce.Reply, error) {
+			held, err := a.effective(ctx, r, parent, found, in.tenant())
 			if err != nil {
 				return enforce.Reply{}, err
 			}
@@ -57,9 +69,14 @@ func (a *API) permissions(ctx context.Context, r *enforce.Request) (enforce.Reso
 }
 
 // effective puts every candidate pair, wildcards included, to the PDP and keeps what it permits. The candidates are the grants
-// within the token's scopes: preparing them decides nothing.
-func (a *API) effective(ctx context.Context, r *enforce.Request, found asked) ([]permission, error) {
+// within the token's scopes that matter in the tenant asked about: preparing them decides nothing. Each is a question of its own.
+func (a *API) effective(
+	ctx context.Context, r *enforce.Request, parent policies.Decision, found asked, tenant string,
+) ([]permission, error) {
 	candidates := a.candidates(found, r.Now)
+	if !found.caller.Self && tenant != anyTenant {
+		candidates = slices.DeleteFunc(candidates, func(p permission) bool { return p.Tenant != tenant && p.Tenant != anyTenant })
+	}
 	held := make([]permission, 0, len(candidates))
 	for _, candidate := range candidates {
 		question := policies.Question{
@@ -69,7 +86,7 @@ func (a *API) effective(ctx context.Context, r *enforce.Request, found asked) ([
 			},
 			Caller: found.caller, Now: r.Now,
 		}
-		decision, err := a.PDP.Decide(ctx, &question)
+		decision, err := a.answer(ctx, r, parent, &question, false)
 		if err != nil {
 			return nil, err
 		}

@@ -45,10 +45,10 @@ type Config struct {
 	MaxBody int64
 }
 
-// NewHandler mounts every row and returns the handler of one listener. It is the only caller of gin registration. It refuses a
+// Mount mounts every row and returns the handler of one listener. It is the only caller of gin registration. It refuses a
 // nil PDP, log or clock, a row twice, a malformed path, an action or type that the catalogue lacks, and an open route that the
 // closed list does not name.
-func NewHandler(c Config) (http.Handler, error) {
+func Mount(c Config) (http.Handler, error) {
 	if isNil(c.PDP) || c.Log == nil || c.Now == nil {
 		return nil, errors.New("mount routes: a PDP, a decision log and a clock are needed")
 	}

@@ -100,7 +100,7 @@ func newWorld(t *testing.T, pdp *fakePDP, rows ...enforce.Route) *world {
 	w := &world{t: t, pdp: pdp}
 	pdp.catalogue = shipped(t)
 	w.log = policies.NewLog(policies.LogConfig{Writer: &w.lines, Now: now})
-	handler, err := enforce.NewHandler(enforce.Config{
+	handler, err := enforce.Mount(enforce.Config{
 		PDP: pdp, Log: w.log, Now: now, Fallback: plane("fallback"), MaxBody: 100,
 		Groups: []enforce.Group{{Plane: plane("admin"), Routes: rows}},
 	})
@@ -245,7 +245,7 @@ func TestAFullRequiredLogRefusesBeforeAnythingIsDone(t *testing.T) {
 	blocked, unblock := io.Pipe()
 	defer blocked.Close()
 	full := policies.NewLog(policies.LogConfig{Writer: unblock, Queue: 1, Required: true, Now: now})
-	handler, err := enforce.NewHandler(enforce.Config{
+	handler, err := enforce.Mount(enforce.Config{
 		PDP: w.pdp, Log: full, Now: now, Fallback: plane("fallback"),
 		Groups: []enforce.Group{{Plane: plane("admin"), Routes: []enforce.Route{row(&steps, fine)}}},
 	})
@@ -332,7 +332,7 @@ func TestWhoIsUnknownLearnsNothingElse(t *testing.T) {
 	w := newWorld(t, &fakePDP{allow: true}, row(&steps, fine))
 	guarded := plane("admin")
 	guarded.Authenticator = refusing{}
-	handler, err := enforce.NewHandler(enforce.Config{
+	handler, err := enforce.Mount(enforce.Config{
 		PDP: w.pdp, Log: w.log, Now: now, Fallback: plane("fallback"),
 		Groups: []enforce.Group{{Plane: guarded, Routes: []enforce.Route{row(&steps, fine)}}},
 	})
@@ -380,12 +380,12 @@ func TestMountRefusesWhatIsHalfConfigured(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := enforce.NewHandler(c); err == nil {
+			if _, err := enforce.Mount(c); err == nil {
 				t.Error("it was mounted")
 			}
 		})
 	}
-	if _, err := enforce.NewHandler(config(good)); err != nil {
+	if _, err := enforce.Mount(config(good)); err != nil {
 		t.Errorf("a good table was refused: %v", err)
 	}
 }

@@ -66,6 +66,7 @@ dominated if {
 	within(input.resource.before)
 	within(input.resource.after)
 	given_grant_types
+	referring_in_reach
 	given_audiences
 }
 
@@ -246,6 +247,24 @@ given_audiences if not input.resource.changes.serves
 given_audiences if {
 	every audience, _ in input.resource.detail.serves {
 		actor_audiences[audience]
+	}
+}
+
+# METADATA
+# title: References in reach
+# description: |
+#   A caller that is confined to a tenant adds roles and groups of that tenant, or of none. One of another tenant may
+#   give nothing today and anything tomorrow, by hands that the caller does not see.
+# labels:
+#   rule: admin.referring_in_reach
+# scope: document
+default referring_in_reach := false
+
+referring_in_reach if confinement == ""
+
+referring_in_reach if {
+	every tenant, _ in input.resource.detail.references {
+		tenant in {"", confinement}
 	}
 }
 

@@ -270,3 +270,25 @@ test_a_full_administrator_is_full_by_token_too[note] if {
 	full := admin.full_administrator with input as asks(owner, tc.given)
 	full == tc.want
 }
+
+test_references_to_other_tenants[note] if {
+	some note, tc in {
+		"own tenant": {"tenant": "acme", "want": []},
+		"none": {"tenant": "", "want": []},
+		"another tenant": {"tenant": "globex", "want": ["delegation_exceeds_actor"]},
+	}
+	local := user("u1", {"tenant": "acme"})
+	change := {
+		"tenant": "acme", "changes": {"roles": true}, "before": local, "after": local,
+		"detail": {"references": {tc.tenant: true}},
+	}
+	answers(asks(insider, on("iam/users", "u1", "write", change)), tc.want)
+	answers(asks(owner, on("iam/users", "u1", "write", change)), [])
+}
+
+test_a_change_that_does_not_say_what_it_refers_to if {
+	local := user("u1", {"tenant": "acme"})
+	change := {"tenant": "acme", "changes": {"roles": true}, "before": local, "after": local}
+	request := json.remove(asks(insider, on("iam/users", "u1", "write", change)), ["resource/detail/references"])
+	answers(request, ["delegation_exceeds_actor"])
+}

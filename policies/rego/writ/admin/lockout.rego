@@ -44,6 +44,13 @@ ending_oneself if {
 
 ending_oneself if {
 	input.resource.self
+	input.resource.before.grant_types.client_credentials
+	is_object(input.resource.after)
+	not input.resource.after.grant_types.client_credentials
+}
+
+ending_oneself if {
+	input.resource.self
 	some change in ["status", "addresses"]
 	input.resource.changes[change]
 }

@@ -64,6 +64,25 @@ test_own_tenant[note] if {
 	answers(asks(manager, request), [])
 }
 
+test_the_own_way_to_sign_in if {
+	machine := app("app_root", {"grants": owner_grants})
+	dumb := object.union(object.remove(machine, ["grant_types"]), {"grant_types": {}})
+	change := {"changes": {"grant_types": true}, "self": true, "before": machine, "after": dumb}
+	"self_lockout" in codes_of(asks(machine, on("iam/applications", "app_root", "write", change)))
+}
+
+# Who is moved into a tenant is confined to it, and no full administrator any more.
+test_moving_the_last_owner_into_a_tenant if {
+	moved := object.union(owner, {"tenant": "acme"})
+	change := {
+		"changes": {"tenant": true}, "before": owner, "after": moved, "owners_before": 1, "other_owners": 0,
+	}
+	machine := app("app_root", {"grants": owner_grants})
+	"last_owner" in codes_of(asks(machine, on("iam/users", owner.id, "write", change)))
+	own := object.union(change, {"self": true})
+	"self_lockout" in codes_of(asks(owner, on("iam/users", owner.id, "write", own)))
+}
+
 test_a_new_tenant_is_nobodys_own if {
 	tenant := bundle("tenant", "", {})
 	answers(asks(manager, on("iam/tenants", "", "write", {"changes": {"create": true, "enabled": true}, "after": tenant})), [])

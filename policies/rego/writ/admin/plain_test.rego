@@ -36,13 +36,14 @@ test_what_is_plain_is_what_the_guards_allow[note] if {
 		"temporary": {"temporary_password": true}, "an ended grant": {"grants": {"*": {"decisions": {"ask": {"own": ended}}}}},
 		"a person": {"type": "user"},
 	}
-	some given in [
+	every given in [
 		{}, {"caller": {"address": "refused"}}, {"caller": {"tenant": "acme"}}, {"caller": {"plane": "management"}},
 		{"caller": {"audiences": {}}}, {"caller": {"self": true}}, {"action": {"name": "read"}},
 		{"resource": {"type": "policies"}}, {"caller": {"user_token": true}},
-	]
-	request := object.union(object.union(asks(asker, a_question), {"subject": change}), given)
-	is_plain(request) <= is_guarded(request)
+	] {
+		request := object.union(object.union(asks(asker, a_question), {"subject": change}), given)
+		is_plain(request) <= is_guarded(request)
+	}
 }
 
 test_a_token_without_the_scope_is_not_plain if {

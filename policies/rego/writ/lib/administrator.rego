@@ -3,13 +3,26 @@ package writ.lib
 # METADATA
 # title: Full administrator
 # description: |
-#   The identity holds everything, in every tenant and none, without a window.
+#   The identity holds everything, in every tenant and none, without a window, and belongs to no tenant that would
+#   confine it. A role or a group gives it to those who hold it, wherever it belongs.
 # labels:
 #   rule: lib.full
 full(identity) if {
+	unconfined(identity)
 	some window in identity.grants["*"]["*"]["*"]
 	unlimited(window)
 }
+
+# METADATA
+# title: Unconfined
+# description: |
+#   The identity belongs to no tenant, or is a bundle of rights.
+# labels:
+#   rule: lib.unconfined
+# scope: document
+unconfined(identity) if identity.tenant == ""
+
+unconfined(identity) if identity.type in {"role", "group"}
 
 # METADATA
 # title: No window

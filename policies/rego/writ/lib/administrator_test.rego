@@ -15,7 +15,17 @@ test_full[note] if {
 		"one resource": {"grants": wants("*", "iam", "*"), "e": 0},
 		"nothing": {"grants": {}, "e": 0},
 	}
-	count([1 | lib.full({"grants": tc.grants})]) == tc.e
+	count([1 | lib.full({"type": "user", "tenant": "", "grants": tc.grants})]) == tc.e
+}
+
+test_a_tenant_confines_an_identity_and_not_a_bundle[note] if {
+	some note, tc in {
+		"user": {"type": "user", "tenant": "acme", "e": 0},
+		"application": {"type": "application", "tenant": "acme", "e": 0},
+		"role": {"type": "role", "tenant": "acme", "e": 1},
+		"group": {"type": "group", "tenant": "acme", "e": 1},
+	}
+	count([1 | lib.full({"type": tc.type, "tenant": tc.tenant, "grants": wants("*", "*", "*")})]) == tc.e
 }
 
 test_administrator[note] if {

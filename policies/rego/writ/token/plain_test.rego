@@ -24,7 +24,7 @@ guarded if {
 	token.lasting
 }
 
-test_what_is_written_out_is_the_guards[note] if {
+test_what_is_written_out_is_the_guards[case] if {
 	some side in ["subject", "client"]
 	some note, change in {
 		"as it is": {}, "gone": {"exists": false}, "inactive": {"active": false}, "disabled": {"tenant_enabled": false},
@@ -32,14 +32,16 @@ test_what_is_written_out_is_the_guards[note] if {
 		"a person": {"type": "user"}, "temporary": {"temporary_password": true},
 		"not listed": {"grant_types": {"client_credentials": false}},
 	}
-	some given in [
+	case := concat(" ", [side, note])
+	every given in [
 		{}, {"caller": {"address": "refused"}}, {"caller": {"address": "unknown"}}, {"token": {"lifetime": 0}},
 		{"token": {"tenant": "acme"}}, {"token": {"grant_type": "password"}},
-	]
-	request := object.union(machine({side: change}), given)
-	plain := count([1 | token.plain with input as request])
-	named := count([1 | guarded with input as request])
-	plain <= named
-	result := token.result with input as request
-	named == {true: 1, false: 0}[result.allow]
+	] {
+		request := object.union(machine({side: change}), given)
+		plain := count([1 | token.plain with input as request])
+		named := count([1 | guarded with input as request])
+		plain <= named
+		result := token.result with input as request
+		named == {true: 1, false: 0}[result.allow]
+	}
 }
