@@ -127,7 +127,7 @@ func (r *Room) readApplication(req *enforce.Request, show func(*storage.Applicat
 		return r.readMissing(req, v, id)
 	}
 	a := e.application
-	return readObject(req, r.askToRead(req, v, a), a.Version, func() any { return show(a) })
+	return readObject(req, r.askToRead(req, v, a), a.Meta, func() any { return show(a) })
 }
 
 func (r *Room) getApplication(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
@@ -326,7 +326,7 @@ func (r *Room) saveApplication(
 		current = e.application
 		copied := *current
 		next = &copied
-		w.version = current.Version
+		w.version, w.meta = current.Version, current.Meta
 	}
 	creating := current == nil && mode.creates
 	next.ID = id
@@ -376,12 +376,12 @@ func (r *Room) saveApplication(
 	w.reply = func() enforce.Reply {
 		shown := viewApplication(next)
 		if !creating {
-			return saved(next.Version, shown)
+			return saved(next.Meta, shown)
 		}
 		if first != nil {
 			shown.Secret = &secretValue{ID: first.record.ID, Value: first.value}
 		}
-		return noStore(created(applicationsPath+id, next.Version, shown))
+		return noStore(created(applicationsPath+id, next.Meta, shown))
 	}
 	return r.change(req, w), nil
 }
@@ -465,7 +465,7 @@ func (r *Room) presentApplication(
 		w.question.Resource = resource(v, id, "", false)
 		return w, v, nil, nil
 	}
-	w.version = e.application.Version
+	w.version, w.meta = e.application.Version, e.application.Meta
 	return w, v, e.application, nil
 }
 

@@ -11,7 +11,7 @@ func TestL08ANewApplicationShowsItsSecretOnce(t *testing.T) {
 		"grants":[{"resource":"ledger/accounts","action":"read"}]}`).is(201)
 	id, secret := r.text("id"), r.text("secret", "value")
 	equal(t, "location", r.header.Get("Location"), "/v1/applications/"+id)
-	equal(t, "etag", r.header.Get("ETag"), `"1"`)
+	equal(t, "etag", strings.HasSuffix(r.header.Get("ETag"), `-1"`), true)
 	equal(t, "cache", r.header.Get("Cache-Control"), "no-store")
 	w.works(id, secret, true)
 	for _, path := range []string{"/v1/applications/" + id, "/v1/applications", "/v1/applications/" + id + "/secrets", "/v1/applications/" + id + "/scopes"} {

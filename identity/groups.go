@@ -94,7 +94,7 @@ func (r *Room) getGroup(_ context.Context, req *enforce.Request) (enforce.Resolv
 	facts := groupFacts(v, g)
 	q := policies.Question{Resource: resource(v, id, g.Tenant, true)}
 	q.Resource.Before = policies.NewFacts(facts)
-	return readObject(req, q, g.Version, func() any {
+	return readObject(req, q, g.Meta, func() any {
 		shown := viewGroup(g)
 		shown.Permissions = viewPermissions(facts.Grants)
 		return shown
@@ -158,7 +158,7 @@ func (r *Room) saveGroup(ctx context.Context, req *enforce.Request, id string, i
 	if current != nil {
 		copied := *current
 		next = &copied
-		w.version = current.Version
+		w.version, w.meta = current.Version, current.Meta
 	}
 	next.ID = id
 	check := r.checker(v, req.Now, mode, current == nil && mode.creates)
@@ -183,9 +183,9 @@ func (r *Room) saveGroup(ctx context.Context, req *enforce.Request, id string, i
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return saveRecord(ctx, tx, next, current == nil, nil) }
 	w.reply = func() enforce.Reply {
 		if current == nil {
-			return created(groupsPath+id, next.Version, viewGroup(next))
+			return created(groupsPath+id, next.Meta, viewGroup(next))
 		}
-		return saved(next.Version, viewGroup(next))
+		return saved(next.Meta, viewGroup(next))
 	}
 	return r.change(req, w), nil
 }
@@ -259,7 +259,7 @@ func (r *Room) deleteGroup(ctx context.Context, req *enforce.Request) (enforce.R
 		w.question.Resource = resource(v, id, "", false)
 		return r.change(req, w), nil
 	}
-	w.version = current.Version
+	w.version, w.meta = current.Version, current.Meta
 	if err := r.askGroup(ctx, req, w, v, current, nil); err != nil {
 		return enforce.Resolved{}, err
 	}

@@ -131,7 +131,7 @@ func resolveList[T any, P storage.Pointer[T], V any](r *Room, l *listing, show f
 }
 
 // readObject answers a GET of one object that is there.
-func readObject(req *enforce.Request, q policies.Question, version int64, show func() any) (enforce.Resolved, error) {
+func readObject(req *enforce.Request, q policies.Question, m storage.Meta, show func() any) (enforce.Resolved, error) {
 	condition, err := preconditionOf(req.HTTP.Header)
 	if err != nil {
 		return enforce.Resolved{}, err
@@ -139,7 +139,7 @@ func readObject(req *enforce.Request, q policies.Question, version int64, show f
 	return enforce.Resolved{
 		Question: q,
 		Respond: func(context.Context, policies.Decision) (enforce.Reply, error) {
-			return condition.read(version, show())
+			return condition.read(m, show())
 		},
 	}, nil
 }

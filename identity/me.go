@@ -82,14 +82,14 @@ func (r *Room) getMe(ctx context.Context, req *enforce.Request) (enforce.Resolve
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
-	version := int64(0)
+	var m storage.Meta
 	switch {
 	case user != nil:
-		version = user.Version
+		m = user.Meta
 	case application != nil:
-		version = application.Version
+		m = application.Meta
 	}
-	return readObject(req, oneself(standing{r.directory}, req), version, func() any { return viewMe(req.Caller, user, application) })
+	return readObject(req, oneself(standing{r.directory}, req), m, func() any { return viewMe(req.Caller, user, application) })
 }
 
 // viewMe shows a caller itself; the permissions are those that its token was resolved with.
@@ -145,14 +145,14 @@ func (r *Room) putMe(ctx context.Context, req *enforce.Request) (enforce.Resolve
 		next := *u
 		check.user(&userFields{identityFields: user.identity(), SuspendedAt: user.SuspendedAt}, &next)
 		raiseUserEpoch(u, &next)
-		w.version = u.Version
+		w.version, w.meta = u.Version, u.Meta
 		w.question.Resource.Before, w.question.Resource.After = policies.NewFacts(userFacts(v, u)), policies.NewFacts(userFacts(v, &next))
 		w.question.Resource.Changes = userChanges(u, &next)
 		if err := r.countOwners(ctx, &w.question, v, v, req.Now, u.ID); err != nil {
 			return enforce.Resolved{}, err
 		}
 		w.apply = func(ctx context.Context, tx storage.Tx) error { return tx.Update(ctx, &next) }
-		w.reply = func() enforce.Reply { return saved(next.Version, viewMe(req.Caller, &next, nil)) }
+		w.reply = func() enforce.Reply { return saved(next.Meta, viewMe(req.Caller, &next, nil)) }
 	case a != nil:
 		next := *a
 		fields := applicationFields{
@@ -160,10 +160,10 @@ func (r *Room) putMe(ctx context.Context, req *enforce.Request) (enforce.Resolve
 		}
 		check.application(&fields, &next, r.config.MaxTokenLifetime)
 		raiseApplicationEpoch(a, &next)
-		w.version = a.Version
+		w.version, w.meta = a.Version, a.Meta
 		r.askApplication(req, w, v, a, &next, false)
 		w.apply = func(ctx context.Context, tx storage.Tx) error { return tx.Update(ctx, &next) }
-		w.reply = func() enforce.Reply { return saved(next.Version, viewMe(req.Caller, nil, &next)) }
+		w.reply = func() enforce.Reply { return saved(next.Meta, viewMe(req.Caller, nil, &next)) }
 	}
 	changes := &w.question.Resource.Changes
 	if (application.IsActive.Set || user.SuspendedAt.Set) && !slices.Contains(*changes, "status") {
@@ -229,7 +229,7 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 	next := *current
 	next.Password = state
 	next.Epoch++
-	w.version = current.Version
+	w.version, w.meta = current.Version, current.Meta
 	w.question.Resource.Before = policies.NewFacts(userFacts(v, current))
 	w.question.Resource.After = policies.NewFacts(userFacts(v, &next))
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return tx.Update(ctx, &next) }
@@ -306,7 +306,7 @@ func (r *Room) replaceSecret(ctx context.Context, req *enforce.Request) (enforce
 	next := *current
 	next.Secrets = append(slices.Clone(current.Secrets), fresh.record)
 	revoke(&next, old, storage.Time(req.Now))
-	w.version = current.Version
+	w.version, w.meta = current.Version, current.Meta
 	r.askSecrets(req, w, v, current, &next)
 	w.question.Resource.Proof = proof
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
@@ -321,7 +321,7 @@ func (r *Room) replaceSecret(ctx context.Context, req *enforce.Request) (enforce
 	w.reply = func() enforce.Reply {
 		shown := viewSecret(&next, fresh.record)
 		shown.Value = fresh.value
-		return noStore(saved(next.Version, shown))
+		return noStore(saved(next.Meta, shown))
 	}
 	return r.change(req, w), nil
 }

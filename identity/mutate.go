@@ -23,6 +23,7 @@ type write struct {
 	detail   changeDetail
 	// version is that of the object now, 0 where it does not exist. creates says that it is then made.
 	version int64
+	meta    storage.Meta
 	creates bool
 	deletes bool
 	// unnamed says that the caller did not choose the id: the question is about the collection then.
@@ -114,7 +115,7 @@ func (r *Room) change(req *enforce.Request, w *write) enforce.Resolved {
 			if w.version == 0 && !w.creates && !w.many {
 				return enforce.Reply{}, notFound()
 			}
-			if err := w.condition.check(w.version); err != nil {
+			if err := w.condition.check(w.meta); err != nil {
 				return enforce.Reply{}, err
 			}
 			if w.late != nil {
@@ -227,15 +228,15 @@ func resource(v view, id string, tenant storage.TenantID, exists bool) policies.
 }
 
 // created answers a POST or a PUT that made an object.
-func created(path string, version int64, body any) enforce.Reply {
+func created(path string, m storage.Meta, body any) enforce.Reply {
 	return enforce.Reply{
-		Status: http.StatusCreated, Header: http.Header{"Location": {path}, "Etag": {etag(version)}}, Body: body,
+		Status: http.StatusCreated, Header: http.Header{"Location": {path}, "Etag": {etag(m)}}, Body: body,
 	}
 }
 
 // saved answers a change of an object that was there.
-func saved(version int64, body any) enforce.Reply {
-	return enforce.Reply{Status: http.StatusOK, Header: http.Header{"Etag": {etag(version)}}, Body: body}
+func saved(m storage.Meta, body any) enforce.Reply {
+	return enforce.Reply{Status: http.StatusOK, Header: http.Header{"Etag": {etag(m)}}, Body: body}
 }
 
 func noContent() enforce.Reply { return enforce.Reply{Status: http.StatusNoContent} }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/writ-authz/writ/policies/enforce"
+	"github.com/writ-authz/writ/storage"
 )
 
 // precondition is what If-Match and If-None-Match ask for (RFC 9110, 13.1). They are read before the decision and held against
@@ -25,7 +26,10 @@ type tags struct {
 	weak   []string
 }
 
-func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
+// etag names one state of one object: its version, and when it was created, because an id that is used anew begins at version 1.
+func etag(m storage.Meta) string {
+	return `"` + strconv.FormatInt(m.CreatedAt.UnixMilli(), 36) + "-" + strconv.FormatInt(m.Version, 10) + `"`
+}
 
 func preconditionOf(h http.Header) (precondition, error) {
 	match, err := parseTags(h, "If-Match")
@@ -79,14 +83,14 @@ func parseTags(h http.Header, name string) (tags, error) {
 }
 
 // check holds the precondition of a write against the object's version, 0 where it does not exist.
-func (p precondition) check(version int64) error {
-	exists := version != 0
-	if p.match.given && (!exists || !p.match.any && !slices.Contains(p.match.strong, etag(version))) {
+func (p precondition) check(m storage.Meta) error {
+	exists := m.Version != 0
+	if p.match.given && (!exists || !p.match.any && !slices.Contains(p.match.strong, etag(m))) {
 		return &enforce.ProtocolError{
 			Status: http.StatusPreconditionFailed, Code: "precondition_failed", Detail: "the object is not the version that If-Match names",
 		}
 	}
-	if p.noneMatch.given && exists && (p.noneMatch.any || p.noneMatch.has(version)) {
+	if p.noneMatch.given && exists && (p.noneMatch.any || p.noneMatch.has(m)) {
 		return &enforce.ProtocolError{
 			Status: http.StatusPreconditionFailed, Code: "precondition_failed", Detail: "If-None-Match names a version that exists",
 		}
@@ -95,19 +99,19 @@ func (p precondition) check(version int64) error {
 }
 
 // has compares weakly, as If-None-Match demands.
-func (t tags) has(version int64) bool {
-	return slices.Contains(t.strong, etag(version)) || slices.Contains(t.weak, etag(version))
+func (t tags) has(m storage.Meta) bool {
+	return slices.Contains(t.strong, etag(m)) || slices.Contains(t.weak, etag(m))
 }
 
 // read answers a GET of an object: 304 if the caller has this version, else the body with its ETag.
-func (p precondition) read(version int64, body any) (enforce.Reply, error) {
-	header := http.Header{"Etag": {etag(version)}}
+func (p precondition) read(m storage.Meta, body any) (enforce.Reply, error) {
+	header := http.Header{"Etag": {etag(m)}}
 	if p.match.given {
-		if err := (precondition{match: p.match}).check(version); err != nil {
+		if err := (precondition{match: p.match}).check(m); err != nil {
 			return enforce.Reply{}, err
 		}
 	}
-	if p.noneMatch.given && (p.noneMatch.any || p.noneMatch.has(version)) {
+	if p.noneMatch.given && (p.noneMatch.any || p.noneMatch.has(m)) {
 		return enforce.Reply{Status: http.StatusNotModified, Header: header}, nil
 	}
 	return enforce.Reply{Status: http.StatusOK, Header: header, Body: body}, nil

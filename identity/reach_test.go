@@ -1,6 +1,9 @@
 package identity_test
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // An owner who is moved into a tenant is confined to it: that costs the administration, and the last one is not moved.
 func TestH13TheLastOwnerIsNotMovedIntoATenant(t *testing.T) {
@@ -54,4 +57,14 @@ func TestC04NamesTellNothingToWhoMayNot(t *testing.T) {
 		}
 	}
 	w.root().patch("/v1/users/"+user, `{"roles":["x:none"]}`).bad("/roles/0")
+}
+
+// An id that is used anew begins at version 1 again; the tag of the object that had it before must not fit.
+func TestH04ATagOfADeletedObjectDoesNotFitTheNext(t *testing.T) {
+	w := newWorld(t)
+	old := w.root().put("/v1/roles/x:again", `{"grants":[]}`).is(201).header.Get("ETag")
+	w.root().del("/v1/roles/x:again").is(204)
+	w.pass(time.Second)
+	w.root().put("/v1/roles/x:again", `{"grants":[]}`).is(201)
+	w.root().with("If-Match", old).patch("/v1/roles/x:again", `{"description":"d"}`).is(412)
 }

@@ -38,7 +38,7 @@ func (r *Room) reveal(_ context.Context, req *enforce.Request) (enforce.Resolved
 	var app *storage.Application
 	if e := r.directory.application(id); e != nil {
 		app = e.application
-		w.version = app.Version
+		w.version, w.meta = app.Version, app.Meta
 		w.question = r.askToRead(req, v, app)
 	}
 	w.question.Resource.Reason = in.Reason != ""

@@ -68,7 +68,7 @@ func (r *Room) getRole(_ context.Context, req *enforce.Request) (enforce.Resolve
 	facts := roleFacts(v, role)
 	q := policies.Question{Resource: resource(v, key, role.Tenant, true)}
 	q.Resource.Before = policies.NewFacts(facts)
-	return readObject(req, q, role.Version, func() any {
+	return readObject(req, q, role.Meta, func() any {
 		shown := viewRole(role)
 		shown.Permissions = viewPermissions(facts.Grants)
 		return shown
@@ -153,7 +153,7 @@ func (r *Room) saveRole(ctx context.Context, req *enforce.Request, key string, i
 	if current != nil {
 		copied := *current
 		next = &copied
-		w.version = current.Version
+		w.version, w.meta = current.Version, current.Meta
 	}
 	next.ID = key
 	check := r.checker(v, req.Now, mode, current == nil && mode.creates)
@@ -181,9 +181,9 @@ func (r *Room) saveRole(ctx context.Context, req *enforce.Request, key string, i
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return saveRecord(ctx, tx, next, current == nil, nil) }
 	w.reply = func() enforce.Reply {
 		if current == nil {
-			return created(rolesPath+key, next.Version, viewRole(next))
+			return created(rolesPath+key, next.Meta, viewRole(next))
 		}
-		return saved(next.Version, viewRole(next))
+		return saved(next.Meta, viewRole(next))
 	}
 	return r.change(req, w), nil
 }
@@ -240,7 +240,7 @@ func (r *Room) deleteRole(ctx context.Context, req *enforce.Request) (enforce.Re
 		w.question.Resource = resource(v, key, "", false)
 		return r.change(req, w), nil
 	}
-	w.version = current.Version
+	w.version, w.meta = current.Version, current.Meta
 	if err := r.askRole(ctx, req, w, v, current, nil); err != nil {
 		return enforce.Resolved{}, err
 	}

@@ -185,7 +185,7 @@ func (r *Room) postSecret(ctx context.Context, req *enforce.Request) (enforce.Re
 	w.reply = func() enforce.Reply {
 		shown := viewSecret(&next, fresh.record)
 		shown.Value = fresh.value
-		return noStore(created(applicationsPath+id+"/secrets/"+fresh.record.ID, next.Version, shown))
+		return noStore(created(applicationsPath+id+"/secrets/"+fresh.record.ID, next.Meta, shown))
 	}
 	return r.change(req, w), nil
 }

@@ -64,7 +64,7 @@ func (r *Room) getTenant(_ context.Context, req *enforce.Request) (enforce.Resol
 	}
 	q := policies.Question{Resource: resource(v, id, "", true)}
 	q.Resource.Before = policies.NewFacts(tenantFacts(t))
-	return readObject(req, q, t.Version, func() any { return viewTenant(t) })
+	return readObject(req, q, t.Meta, func() any { return viewTenant(t) })
 }
 
 func (r *Room) postTenant(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
@@ -127,7 +127,7 @@ func (r *Room) saveTenant(ctx context.Context, req *enforce.Request, id string, 
 	if current != nil {
 		copied := *current
 		next = &copied
-		w.version = current.Version
+		w.version, w.meta = current.Version, current.Meta
 	}
 	next.ID = id
 	check := r.checker(v, req.Now, mode, current == nil && mode.creates)
@@ -146,9 +146,9 @@ func (r *Room) saveTenant(ctx context.Context, req *enforce.Request, id string, 
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return saveRecord(ctx, tx, next, current == nil, nil) }
 	w.reply = func() enforce.Reply {
 		if current == nil {
-			return created(tenantsPath+id, next.Version, viewTenant(next))
+			return created(tenantsPath+id, next.Meta, viewTenant(next))
 		}
-		return saved(next.Version, viewTenant(next))
+		return saved(next.Meta, viewTenant(next))
 	}
 	return r.change(req, w), nil
 }
@@ -201,7 +201,7 @@ func (r *Room) deleteTenant(ctx context.Context, req *enforce.Request) (enforce.
 		w.question.Resource = resource(v, id, "", false)
 		return r.change(req, w), nil
 	}
-	w.version = current.Version
+	w.version, w.meta = current.Version, current.Meta
 	if err := r.askTenant(ctx, req, w, v, current, nil); err != nil {
 		return enforce.Resolved{}, err
 	}

@@ -108,7 +108,7 @@ func (r *Room) getUser(ctx context.Context, req *enforce.Request) (enforce.Resol
 	q := policies.Question{Resource: resource(v, id, e.user.Tenant, true)}
 	q.Resource.Self = isCaller(req, kindUser, id)
 	q.Resource.Before = policies.NewFacts(userFacts(v, e.user))
-	return readObject(req, q, e.user.Version, func() any { return viewUser(e.user) })
+	return readObject(req, q, e.user.Meta, func() any { return viewUser(e.user) })
 }
 
 func (r *Room) postUser(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
@@ -273,7 +273,7 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 			next.Epoch = tombstone.Epoch + 1
 		}
 	} else {
-		w.version = current.Version
+		w.version, w.meta = current.Version, current.Meta
 		raiseUserEpoch(current, next)
 	}
 	if err := r.askUser(ctx, req, w, v, current, next, tombstone != nil); err != nil {
@@ -292,10 +292,10 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 	w.reply = func() enforce.Reply {
 		body := viewUser(next)
 		if !creating {
-			return saved(next.Version, body)
+			return saved(next.Meta, body)
 		}
 		body.TemporaryPassword = first.temporary
-		return noStore(created(usersPath+id, next.Version, body))
+		return noStore(created(usersPath+id, next.Meta, body))
 	}
 	return r.change(req, w), nil
 }
@@ -401,7 +401,7 @@ func (r *Room) presentUser(
 	w := &write{sequence: sequence, condition: condition, action: action, target: "users/" + id}
 	w.question.Resource = resource(v, id, "", false)
 	if current != nil {
-		w.version = current.Version
+		w.version, w.meta = current.Version, current.Meta
 	}
 	return w, v, current, nil
 }
@@ -436,7 +436,7 @@ func (r *Room) resetPassword(ctx context.Context, req *enforce.Request) (enforce
 		return nil
 	}
 	w.reply = func() enforce.Reply {
-		return noStore(saved(next.Version, map[string]any{"temporary_password": temporary, "expires_at": state.ExpiresAt}))
+		return noStore(saved(next.Meta, map[string]any{"temporary_password": temporary, "expires_at": state.ExpiresAt}))
 	}
 	return r.change(req, w), nil
 }

@@ -14,9 +14,9 @@ func TestH01PutCreatesThenReplaces(t *testing.T) {
 	body := `{"username":"ada","email":"ada@example.com","password":"` + goodPassword + `"}`
 	first := w.root().put(path, body).is(201)
 	equal(t, "location", first.header.Get("Location"), path)
-	equal(t, "etag", first.header.Get("ETag"), `"1"`)
+	equal(t, "etag", strings.HasSuffix(first.header.Get("ETag"), `-1"`), true)
 	again := w.root().put(path, `{"id":"`+someID+`","name":"Ada"}`).is(200)
-	equal(t, "etag", again.header.Get("ETag"), `"2"`)
+	equal(t, "etag", strings.HasSuffix(again.header.Get("ETag"), `-2"`), true)
 	equal(t, "username", again.text("username"), "ada")
 	w.root().put(path, `{"id":"0193d4c2-7f00-7000-8000-0000000000bb"}`).bad("/id")
 	w.root().put("/v1/users/not-a-uuid", body).want(400, "malformed_id")
@@ -127,26 +127,27 @@ func TestH04Preconditions(t *testing.T) {
 	w := newWorld(t)
 	id := w.user("ada", "")
 	path := "/v1/users/" + id
+	first := w.root().get(path).header.Get("ETag")
 	for _, c := range []struct {
 		header, value string
 		status        int
 	}{
 		{"If-Match", `"2"`, 412},
-		{"If-Match", `W/"1"`, 412},
+		{"If-Match", `W/` + first, 412},
 		{"If-Match", `1`, 400},
 		{"If-Match", `"1`, 400},
 		{"If-Match", ``, 400},
-		{"If-Match", `"1" "2"`, 400},
+		{"If-Match", first + ` "2"`, 400},
 		{"If-None-Match", `*`, 412},
-		{"If-None-Match", `W/"1"`, 412},
-		{"If-Match", `"7", "1"`, 200},
+		{"If-None-Match", `W/` + first, 412},
+		{"If-Match", `"7", ` + first, 200},
 		{"If-Match", `*`, 200},
-		{"If-None-Match", `"1"`, 200},
+		{"If-None-Match", first, 200},
 	} {
 		w.root().with(c.header, c.value).patch(path, `{"name":"x"}`).is(c.status)
 	}
 	w.root().with("If-Match", "*").put("/v1/users/"+someID, `{"username":"x","email":"x@example.com"}`).is(412)
-	w.root().with("If-Match", `"1"`).del(path).is(412)
+	w.root().with("If-Match", first).del(path).is(412)
 	w.root().with("If-None-Match", "*").put("/v1/users/"+someID, `{"username":"x","email":"x@example.com"}`).is(201)
 	tag := w.root().get(path).header.Get("ETag")
 	r := w.root().with("If-None-Match", tag).get(path).is(304)
