@@ -19,6 +19,7 @@ build: ## one static binary in .build/
 test: lint ## everything this machine can run: lint, Go, Rego, e2e
 	@command -v docker >/dev/null 2>&1 && echo 'containers: docker is here and not used; container tests come with the MongoDB store' || \
 		echo 'containers: no docker; nothing is left out, container tests come with the MongoDB store'
+	@command -v curl >/dev/null 2>&1 || echo 'curl: not here; the curl lines of writ dev and of the documents are not run'
 	go test $$(go list ./... | grep -v /e2e$$)
 	go test -count=1 -v ./e2e
 

@@ -6,6 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/metrics"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+
 	"github.com/writ-authz/writ/policies"
 )
 
@@ -58,6 +63,33 @@ func question(subject *policies.Facts, action string) *policies.Question {
 		},
 		Now: now(),
 	}
+}
+
+// BenchmarkSmallestRule is the scale for the others: what the engine takes for the smallest possible rule on this machine.
+func BenchmarkSmallestRule(b *testing.B) {
+	store := inmem.New()
+	txn, err := store.NewTransaction(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	query, err := rego.New(
+		rego.Query("data.a.allow"), rego.Module("a.rego", "package a\nallow if input.x == 1"), rego.Store(store), rego.Transaction(txn),
+	).PrepareForEval(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	input := ast.MustParseTerm(`{"x": 1}`).Value
+	b.ReportAllocs()
+	before := cpu(b)
+	for b.Loop() {
+		result, err := query.Eval(
+			b.Context(), rego.EvalParsedInput(input), rego.EvalMetrics(metrics.NoOp()), rego.EvalTransaction(txn),
+		)
+		if err != nil || !result.Allowed() {
+			b.Fatal(result, err)
+		}
+	}
+	b.ReportMetric(float64(cpu(b)-before)/float64(b.N)/1e3, "cpu-us/op")
 }
 
 func BenchmarkDecidePermit(b *testing.B) { benchmarkDecide(b, "read", true, false) }
