@@ -10,9 +10,15 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	storagetest.Run(t, func(t *testing.T, kinds []storage.Kind, now func() time.Time) storage.Store {
-		return open(t, sqlite.Config{Dir: t.TempDir(), Now: now, Kinds: kinds})
-	})
+	storagetest.Run(t, fresh)
+}
+
+func TestRaces(t *testing.T) {
+	storagetest.Race(t, fresh)
+}
+
+func fresh(t *testing.T, kinds []storage.Kind, now func() time.Time) storage.Store {
+	return open(t, sqlite.Config{Dir: t.TempDir(), Now: now, Kinds: kinds})
 }
 
 func open(t testing.TB, cfg sqlite.Config) *sqlite.Store {
