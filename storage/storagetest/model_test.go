@@ -1,0 +1,11 @@
+package storagetest_test
+
+import (
+	"testing"
+
+	"github.com/writ-authz/writ/storage/storagetest"
+)
+
+func TestModelConforms(t *testing.T) {
+	storagetest.Run(t, storagetest.Model)
+}
