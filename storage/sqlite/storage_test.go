@@ -17,6 +17,10 @@ func TestRaces(t *testing.T) {
 	storagetest.Race(t, fresh)
 }
 
+func TestSideBySideWithTheModel(t *testing.T) {
+	storagetest.SideBySide(t, storagetest.Model, fresh)
+}
+
 func fresh(t *testing.T, kinds []storage.Kind, now func() time.Time) storage.Store {
 	return open(t, sqlite.Config{Dir: t.TempDir(), Now: now, Kinds: kinds})
 }

@@ -9,3 +9,7 @@ import (
 func TestModelConforms(t *testing.T) {
 	storagetest.Run(t, storagetest.Model)
 }
+
+func TestSideBySideOfTheModelWithItself(t *testing.T) {
+	storagetest.SideBySide(t, storagetest.Model, storagetest.Model)
+}
