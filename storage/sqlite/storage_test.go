@@ -21,6 +21,14 @@ func TestSideBySideWithTheModel(t *testing.T) {
 	storagetest.SideBySide(t, storagetest.Model, fresh)
 }
 
+// One process at a time has the directory, so there are no two stores on one database.
+func TestFeed(t *testing.T) {
+	storagetest.Feed(t, func(t *testing.T, kinds []storage.Kind, now func() time.Time) (a, b storage.Store) {
+		store := fresh(t, kinds, now)
+		return store, store
+	})
+}
+
 func fresh(t *testing.T, kinds []storage.Kind, now func() time.Time) storage.Store {
 	return open(t, sqlite.Config{Dir: t.TempDir(), Now: now, Kinds: kinds})
 }
