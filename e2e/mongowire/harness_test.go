@@ -65,7 +65,7 @@ const prefix = "mongowire listening on "
 // start runs a server in this process.
 func start(t *testing.T, arguments ...string) *node {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.Background()) // not the test's: clients say good-bye after that has ended
 	reader, writer := io.Pipe()
 	n := &node{output: &output{}}
 	ended := make(chan int, 1)
