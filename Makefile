@@ -8,7 +8,7 @@ VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 .PHONY: help run build test lint policy e2e bench microbench ci
 
 help: ## list the targets
-	@grep -E '^[a-z0-9]+:.*## ' Makefile | sed -E 's/^([a-z0-9]+):.*## /  \1\t/' | expand -t 12
+	@grep -E '^[a-z0-9]+:.*## ' Makefile | sed -E 's/^([a-z0-9]+):.*## /  \1\t/' | expand -t 14
 
 run: build ## try it: demo data, embedded store, curl lines to paste (ARGS="--listen 127.0.0.1:9080" for flags)
 	@exec $(BIN) dev $(ARGS)
