@@ -34,12 +34,8 @@ func runScript(t *testing.T, script string, env ...string) string {
 			t.Skipf("e2e: the commands of the documents were not run: there is no %s on this machine", needed)
 		}
 	}
-	process, ok := suite.runner.(*processRunner)
-	if !ok {
-		t.Skip("e2e: the commands of the documents were not run: they need the binary on this machine")
-	}
 	bin := t.TempDir()
-	if err := os.Symlink(process.binary, filepath.Join(bin, "writ")); err != nil {
+	if err := os.Symlink(suite.binary, filepath.Join(bin, "writ")); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "sh", "-eu")
