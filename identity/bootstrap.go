@@ -52,11 +52,11 @@ func (r *Room) atStart(
 // empty secret stands for a random one, which is returned; what was given is not.
 func (r *Room) Bootstrap(ctx context.Context, secret string) (made string, err error) {
 	err = r.atStart(ctx, "bootstrap", "applications/"+rootID, func() (func(context.Context, storage.Tx) error, error) {
+		made = "" // of an attempt that another node was faster than
 		_, err := storage.Get[storage.Setting](ctx, r.store, bootstrapMark)
 		if !errors.Is(err, storage.ErrNotFound) {
 			return nil, err
 		}
-		made = ""
 		if secret == "" {
 			if made, err = makeSecret(r.config.Rand); err != nil {
 				return nil, err

@@ -185,8 +185,11 @@ func (r *Room) commit(ctx context.Context, entry storage.AuditEntry, w *write) e
 		return fmt.Errorf("%w: %w", enforce.ErrRetry, err)
 	case err != nil:
 		reason := "error"
-		if errors.Is(err, storage.ErrConflict) {
+		switch {
+		case errors.Is(err, storage.ErrConflict):
 			reason = "conflict"
+		case errors.Is(err, storage.ErrUnavailable): // it may have been committed: the authority chain has the entry then
+			reason = "unknown"
 		}
 		if auditErr := done(ctx, outcomeFailed, reason); auditErr != nil {
 			r.config.Logger.WarnContext(ctx, "a failed change was not audited", "error", auditErr)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -75,6 +76,21 @@ func (q Query) Check(kind Kind) error {
 		return fmt.Errorf("list %s: limit %d is not positive", kind.Name, q.Limit)
 	}
 	return nil
+}
+
+// Selects says whether a record with this index meets every filter of q. After and Limit are not looked at.
+func (q Query) Selects(index Index) bool {
+	for name, values := range q.Equal {
+		if !slices.ContainsFunc(index.Filters[name], func(v string) bool { return slices.Contains(values, v) }) {
+			return false
+		}
+	}
+	for name, prefix := range q.Prefix {
+		if !slices.ContainsFunc(index.Filters[name], func(v string) bool { return strings.HasPrefix(v, prefix) }) {
+			return false
+		}
+	}
+	return true
 }
 
 var errID = errors.New("an id must be a non-empty UTF-8 string")

@@ -107,9 +107,6 @@ func loadConfig(src sources) (*Config, []setting, error) {
 		if err := row.set(merged.String(row.key)); err != nil {
 			problems = append(problems, fmt.Sprintf("%s (%s): %s", row.key, origins[row.key], err))
 		}
-		if row.later != "" && merged.String(row.key) != "" {
-			problems = append(problems, fmt.Sprintf("%s (%s): %s", row.key, origins[row.key], row.later))
-		}
 	}
 	if len(problems) == 0 {
 		config.derive(origins)

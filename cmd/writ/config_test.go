@@ -223,8 +223,12 @@ func TestBadConfigurationSaysWhatToDo(t *testing.T) {
 			want: `max_staleness (flag --max-staleness): "5" is not a duration such as 200ms, 5s or 1h`,
 		},
 		{
-			name: "MongoDB", env: []string{"WRIT_MONGODB_URI=mongodb://x"},
-			want: "mongodb_uri (env WRIT_MONGODB_URI): the MongoDB store is not in this version; unset it and use data_dir",
+			name: "MongoDB without a key", env: []string{"WRIT_MONGODB_URI=mongodb://x"},
+			want: "kek_file (default): is required with mongodb_uri, because all nodes need the same key; make one with",
+		},
+		{
+			name: "two stores", env: []string{"WRIT_MONGODB_URI=mongodb://x", "WRIT_KEK_FILE=/k"}, args: []string{"--data-dir", "/d"},
+			want: "mongodb_uri (env WRIT_MONGODB_URI): is set beside data_dir (flag --data-dir), and a server has one store",
 		},
 		{
 			name: "no address", env: []string{"WRIT_LISTEN=8080"},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,6 +37,9 @@ and print lines to paste. Not for production: its credentials are on your screen
 		src.name = "default of writ dev"
 		src.base = map[string]string{
 			"data_dir": filepath.Join(dir, "data"), "decision_log": filepath.Join(dir, "decisions.jsonl"), "log_format": "text",
+		}
+		if slices.ContainsFunc(src.env, func(v string) bool { return strings.HasPrefix(v, "WRIT_MONGODB_URI") }) {
+			return usage("writ dev keeps its data in a temporary directory; unset WRIT_MONGODB_URI, or use writ serve with it")
 		}
 		if src.flags["data_dir"] != "" {
 			return usage("writ dev keeps its data in a temporary directory; use writ serve to keep it")

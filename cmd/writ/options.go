@@ -15,8 +15,8 @@ type Config struct {
 	Issuer      string // absent: the public listener's URL while that is a loopback address, else required
 
 	DataDir    string // directory of the embedded store; absent: ./writ-data
-	MongoDBURI string // refused in this version
-	KEKFile    string // key encryption key; absent: the file "kek" in DataDir, made with mode 0600
+	MongoDBURI string // connection string of a replica set; absent: the embedded store
+	KEKFile    string // key encryption key; absent: the file "kek" in DataDir, made with mode 0600; required with MongoDB
 
 	BootstrapSecret string // secret of root on the first start; absent: a random one, printed once
 	BootstrapFile   string // YAML with tenants, roles, groups, users and applications; absent: none
@@ -53,8 +53,6 @@ type option struct {
 	field any // *string, *bool, *int or *time.Duration of the Config
 	// secret values are never shown, have no flag (it would be visible in the process list) and may come from WRIT_<KEY>_FILE.
 	secret bool
-	// later says why a value is refused in this version.
-	later string
 }
 
 func defaults() Config {
@@ -75,10 +73,7 @@ func options(c *Config) []option {
 		{key: "admin_listen", field: &c.AdminListen, usage: "address of the admin listener: management, metrics, readiness"},
 		{key: "issuer", field: &c.Issuer, usage: "URL by which clients reach the public listener"},
 		{key: "data_dir", field: &c.DataDir, usage: "directory of the embedded store"},
-		{
-			key: "mongodb_uri", field: &c.MongoDBURI, secret: true, usage: "MongoDB replica set",
-			later: "the MongoDB store is not in this version; unset it and use data_dir, the embedded store",
-		},
+		{key: "mongodb_uri", field: &c.MongoDBURI, secret: true, usage: "connection string of a MongoDB replica set"},
 		{key: "kek_file", field: &c.KEKFile, usage: "file with the key encryption key, mode 0600"},
 		{key: "bootstrap_secret", field: &c.BootstrapSecret, secret: true, usage: "secret of the application root on the first start"},
 		{key: "bootstrap_file", field: &c.BootstrapFile, usage: "YAML that declares tenants, roles, groups, users, applications"},

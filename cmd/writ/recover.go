@@ -13,8 +13,9 @@ func (c *cli) recoverCommand() *cobra.Command {
 	var print func(any, func(io.Writer)) error
 	cmd := c.command(cobra.Command{
 		Use: "recover", Short: "Give the application root a new secret, on this machine, audited",
-		Long: `Give the application root a new secret and print it once. It works on the store itself, so the server must be stopped: the
-embedded store is for one process. The old secrets of root end.`,
+		Long: `Give the application root a new secret and print it once. It works on the store itself. The embedded store is for one
+process, so the server must be stopped; beside nodes on MongoDB it runs as it is, with their mongodb_uri and kek_file. The old secrets of
+root end.`,
 		Example: "  writ recover --data-dir /var/lib/writ",
 	}, func(cmd *cobra.Command, _ []string) error {
 		config, _, err := loadConfig(read())

@@ -22,6 +22,7 @@ import (
 	"github.com/writ-authz/writ/policies/decide"
 	"github.com/writ-authz/writ/policies/enforce"
 	"github.com/writ-authz/writ/storage"
+	"github.com/writ-authz/writ/storage/mongo"
 	"github.com/writ-authz/writ/storage/seal"
 	"github.com/writ-authz/writ/storage/sqlite"
 )
@@ -70,7 +71,7 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 	if err = n.openDecisionLog(c.stdout, c.stderr); err != nil {
 		return nil, err
 	}
-	if n.store, err = sqlite.Open(ctx, sqlite.Config{Dir: config.DataDir, Now: now}); err != nil {
+	if n.store, err = openStore(ctx, config, now); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	n.closers = append(n.closers, closer{"store", func(context.Context) error { return n.store.Close() }})
@@ -176,6 +177,14 @@ func (n *node) openDecisionLog(stdout, stderr io.Writer) error {
 	return nil
 }
 
+// openStore opens the one store that the configuration names.
+func openStore(ctx context.Context, config *Config, now func() time.Time) (storage.Store, error) {
+	if config.MongoDBURI != "" {
+		return mongo.Open(ctx, mongo.Config{URI: config.MongoDBURI, Now: now})
+	}
+	return sqlite.Open(ctx, sqlite.Config{Dir: config.DataDir, Now: now})
+}
+
 // keysetID is the setting that holds the keyset, encrypted with the key encryption key.
 const keysetID = "keyset"
 
@@ -187,13 +196,17 @@ func openSealer(ctx context.Context, store storage.Store, config *Config) (*seal
 	if err != nil && !first {
 		return nil, fmt.Errorf("read the keyset: %w", err)
 	}
-	byDefault := config.KEKFile == filepath.Join(config.DataDir, "kek")
+	byDefault := config.MongoDBURI == "" && config.KEKFile == filepath.Join(config.DataDir, "kek")
 	kek, err := seal.LoadKEK(config.KEKFile, first && byDefault)
 	if err != nil {
 		return nil, fmt.Errorf("kek_file (mode 0600): %w", err)
 	}
 	if first {
-		if setting, err = makeKeyset(ctx, store, kek); err != nil {
+		setting, err = makeKeyset(ctx, store, kek)
+		if errors.Is(err, storage.ErrStale) || errors.Is(err, storage.ErrConflict) { // another node was first
+			setting, err = storage.Get[storage.Setting](ctx, store, keysetID)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("make the keyset: %w", err)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 
 // derive fills what follows from other values. An issuer that depends on an ephemeral port follows when the port is known.
 func (c *Config) derive(origins map[string]string) {
-	if c.KEKFile == "" {
+	if c.KEKFile == "" && c.MongoDBURI == "" {
 		c.KEKFile = filepath.Join(c.DataDir, "kek")
 		origins["kek_file"] = "default, in data_dir"
 	}
@@ -50,9 +50,7 @@ func (c *Config) validate(origins map[string]string) configError {
 	}
 	c.validateListeners(wrong)
 	c.validateIssuer(wrong)
-	if c.DataDir == "" {
-		wrong("data_dir", "is empty; name a directory for the embedded store")
-	}
+	c.validateStore(origins, wrong)
 	if c.BootstrapSecret != "" && len(c.BootstrapSecret) < 32 {
 		wrong("bootstrap_secret", "has fewer than 32 characters; use e.g. `openssl rand -hex 32`, or leave it out for a random one")
 	}
@@ -72,6 +70,22 @@ func (c *Config) validate(origins map[string]string) configError {
 	c.validateLimits(wrong)
 	slices.Sort(problems)
 	return problems
+}
+
+func (c *Config) validateStore(origins map[string]string, wrong func(key, format string, args ...any)) {
+	if c.MongoDBURI == "" {
+		if c.DataDir == "" {
+			wrong("data_dir", "is empty; name a directory for the embedded store")
+		}
+		return
+	}
+	if origins["data_dir"] != "default" {
+		wrong("mongodb_uri", "is set beside data_dir (%s), and a server has one store; unset one of them", origins["data_dir"])
+	}
+	if c.KEKFile == "" {
+		wrong("kek_file", "is required with mongodb_uri, because all nodes need the same key; make one with `(umask 077 && openssl "+
+			"rand -base64 32 > kek)`, give it to every node, and keep a copy outside the database")
+	}
 }
 
 func (c *Config) validateListeners(wrong func(key, format string, args ...any)) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/writ-authz/writ/storage"
@@ -156,10 +155,9 @@ func (v view) list(ctx context.Context, kind storage.Kind, q storage.Query) ([]s
 			return nil, err
 		}
 		// The plan follows one condition; the others are judged here.
-		if len(wanted) > 0 && !matches(record.Index(), wanted) {
-			continue
+		if len(wanted) == 0 || q.Selects(record.Index()) {
+			records = append(records, record)
 		}
-		records = append(records, record)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, v.failed(ctx, err)
@@ -192,21 +190,6 @@ func (c *collection) conditions(q storage.Query) []condition {
 		all = append(all, condition{filter: filter, number: c.indexes[filter], prefix: prefix})
 	}
 	return all
-}
-
-func matches(index storage.Index, wanted []condition) bool {
-	for _, w := range wanted {
-		held := func(value string) bool {
-			if w.values != nil {
-				return slices.Contains(w.values, value)
-			}
-			return strings.HasPrefix(value, w.prefix)
-		}
-		if !slices.ContainsFunc(index.Filters[w.filter], held) {
-			return false
-		}
-	}
-	return true
 }
 
 // plan chooses the statement that finds the candidates of a list: along the most selective condition, or along the

@@ -1,0 +1,193 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
+
+	"github.com/writ-authz/writ/storage"
+)
+
+const (
+	defaultDatabase = "writ"
+	// selectWithin is how long a call waits for a primary before it is an outage; callTimeout bounds one that has found it.
+	// Both give way to what the connection string says.
+	selectWithin = 2 * time.Second
+	callTimeout  = 5 * time.Second
+	// startWithin is how long Open waits for a server that is just starting too.
+	startWithin = 10 * time.Second
+	// leastWire is the wire version of MongoDB 6.0, the oldest release whose snapshots and index limits the store counts on.
+	leastWire = 17
+)
+
+// Config says where the store lives.
+type Config struct {
+	// URI is the connection string. Its database is the one that is used, "writ" where it names none. It is a secret.
+	URI string
+	// Now is the clock for expiry and the times of records; it must be set.
+	Now func() time.Time
+	// Kinds are the collections to keep; nil is storage.Kinds().
+	Kinds []storage.Kind
+}
+
+// Store is a storage.Store in one database of a replica set.
+type Store struct {
+	now       func() time.Time
+	client    *mongo.Client
+	database  *mongo.Database
+	kinds     map[string]*collection
+	authority *mongo.Collection
+	changes   *mongo.Collection
+	// described is what Describe returns; disconnect ends the client.
+	described  string
+	disconnect func() error
+
+	closing sync.Once
+	closed  atomic.Bool
+}
+
+var _ storage.Store = (*Store)(nil)
+
+// Open connects to the replica set and creates or asserts collections and indexes. It is an error if the server is not a member
+// of a replica set, is too old, or does not let the user do what the store does; the error says what to change and holds no
+// credentials.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.URI == "" || cfg.Now == nil {
+		return nil, errors.New("open store: no connection string or no clock given")
+	}
+	kinds := cfg.Kinds
+	if kinds == nil {
+		kinds = storage.Kinds()
+	}
+	parsed, err := connstring.ParseAndValidate(cfg.URI)
+	if err != nil {
+		return nil, errors.New("the connection string cannot be read: " + unparsed(cfg.URI, err))
+	}
+	client, err := mongo.Connect(clientOptions(cfg.URI))
+	if err != nil {
+		return nil, errors.New("the connection string cannot be used: " + unparsed(cfg.URI, err))
+	}
+	name := parsed.Database
+	if name == "" {
+		name = defaultDatabase
+	}
+	s := &Store{now: cfg.Now, client: client, database: client.Database(name)}
+	s.authority, s.changes = s.database.Collection(authorityName), s.database.Collection(changesName)
+	lasting := context.WithoutCancel(ctx)
+	s.disconnect = func() error {
+		ctx, cancel := context.WithTimeout(lasting, callTimeout)
+		defer cancel()
+		return client.Disconnect(ctx)
+	}
+	if err := s.open(ctx, kinds); err != nil {
+		return nil, errors.Join(fmt.Errorf("open MongoDB at %s: %w", strings.Join(parsed.Hosts, ","), err), s.disconnect())
+	}
+	return s, nil
+}
+
+// clientOptions are those of the connection string with everything fixed that the contract stands on.
+func clientOptions(uri string) *options.ClientOptions {
+	o := options.Client().ApplyURI(uri)
+	if o.ServerSelectionTimeout == nil {
+		o.SetServerSelectionTimeout(selectWithin)
+	}
+	if o.ConnectTimeout == nil {
+		o.SetConnectTimeout(selectWithin)
+	}
+	if o.Timeout == nil {
+		o.SetTimeout(callTimeout)
+	}
+	if o.AppName == nil {
+		o.SetAppName("writ")
+	}
+	journal := true
+	return o.
+		SetServerAPIOptions(options.ServerAPI(options.ServerAPIVersion1).SetStrict(true).SetDeprecationErrors(true)).
+		SetWriteConcern(&writeconcern.WriteConcern{W: "majority", Journal: &journal}).
+		SetReadConcern(readconcern.Majority()).
+		SetReadPreference(readpref.Primary()).
+		SetRetryWrites(true).
+		SetRetryReads(true)
+}
+
+func (s *Store) open(ctx context.Context, kinds []storage.Kind) error {
+	if err := s.greet(ctx); err != nil {
+		return err
+	}
+	return s.prepareSchema(ctx, kinds)
+}
+
+// greet asks the server what it is, and waits for one that is not up yet.
+func (s *Store) greet(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	var hello struct {
+		SetName string `bson:"setName"`
+		Message string `bson:"msg"`
+		MaxWire int    `bson:"maxWireVersion"`
+	}
+	for {
+		err := s.client.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&hello)
+		if err == nil {
+			break
+		}
+		if waiting := new(topology.ServerSelectionError); !errors.As(err, waiting) || ctx.Err() != nil {
+			return unreachable(err)
+		}
+	}
+	switch {
+	case hello.Message == "isdbgrid":
+		return errors.New("this is a router of a sharded cluster; connect to a replica set")
+	case hello.SetName == "":
+		return errors.New("this server is not a member of a replica set, so it has no transactions; start it with --replSet and run " +
+			"rs.initiate() once")
+	case hello.MaxWire < leastWire:
+		return fmt.Errorf("this server speaks wire version %d; MongoDB 6.0 (wire version %d) or later is needed", hello.MaxWire,
+			leastWire)
+	}
+	s.described = fmt.Sprintf("MongoDB (replica set %s, wire version %d), database %s", hello.SetName, hello.MaxWire,
+		s.database.Name())
+	return nil
+}
+
+// ready refuses a call on a closed store or with a context that is done.
+func (s *Store) ready(ctx context.Context) error {
+	switch {
+	case ctx.Err() != nil:
+		return ended(ctx)
+	case s.closed.Load():
+		return errClosed
+	}
+	return nil
+}
+
+// Ping implements storage.Store.
+func (s *Store) Ping(ctx context.Context) error {
+	_, err := s.Sequence(ctx)
+	return err
+}
+
+// Describe implements storage.Store.
+func (s *Store) Describe() string { return s.described }
+
+// Close ends all connections. Later calls return ErrUnavailable.
+func (s *Store) Close() (err error) {
+	s.closing.Do(func() {
+		s.closed.Store(true)
+		err = s.disconnect()
+	})
+	return err
+}
