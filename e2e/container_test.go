@@ -33,7 +33,7 @@ const (
 	databaseHost = "database"
 	databasePort = "27017"
 	// mongoImage is the MongoDB that containers run on, where it can be had.
-	mongoImage = "mongo:8.0.15"
+	mongoImage = "mongo:8.0"
 	// askRegistry bounds the question whether an image can be had; pullWithin the pull once it can.
 	askRegistry = 10 * time.Second
 	pullWithin  = 10 * time.Minute

@@ -30,9 +30,8 @@ func guide(t *testing.T, name string) (text string, blocks []string) {
 func runScript(t *testing.T, script string, env ...string) string {
 	t.Helper()
 	for _, needed := range []string{"sh", "curl"} {
-		if _, err := exec.LookPath(needed); err != nil {
-			t.Skipf("e2e: the commands of the documents were not run: there is no %s on this machine", needed)
-		}
+		_, err := exec.LookPath(needed)
+		leftOut(t, err != nil, "there is no "+needed+" on this machine to run the commands of the documents")
 	}
 	bin := t.TempDir()
 	if err := os.Symlink(suite.binary, filepath.Join(bin, "writ")); err != nil {
@@ -57,6 +56,7 @@ func runScript(t *testing.T, script string, env ...string) string {
 
 // TestTheReadmeRuns runs the README's curl lines against the demo data, and holds its first block to the Makefile.
 func TestTheReadmeRuns(t *testing.T) {
+	binaryOnly(t)
 	_, blocks := guide(t, "README.md")
 	if len(blocks) != 2 {
 		t.Fatalf("the README has %d shell blocks, want the two commands and the first token", len(blocks))
@@ -88,6 +88,7 @@ func TestTheReadmeRuns(t *testing.T) {
 
 // TestThePolicyGuideRuns runs every command of the policy author's guide, in order.
 func TestThePolicyGuideRuns(t *testing.T) {
+	binaryOnly(t)
 	_, blocks := guide(t, "docs/policies.md")
 	public, admin, err := freePorts()
 	if err != nil {
@@ -107,6 +108,7 @@ func TestThePolicyGuideRuns(t *testing.T) {
 
 // TestTheConfigurationGuideIsComplete runs its commands and finds every key in it.
 func TestTheConfigurationGuideIsComplete(t *testing.T) {
+	binaryOnly(t)
 	text, blocks := guide(t, "docs/configuration.md")
 	runScript(t, strings.Join(blocks, "\n"))
 	var shown []struct {
