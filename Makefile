@@ -8,7 +8,7 @@ VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 # Where systems keep the certificate authorities that they trust; the image gets those of the machine that builds it.
 AUTHORITIES := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
 
-.PHONY: help run build image test lint policy e2e containers bench ci
+.PHONY: help run build image test lint policy e2e containers bench microbench ci
 
 help: ## list the targets
 	@grep -E '^[a-z0-9]+:.*## ' Makefile | sed -E 's/^([a-z0-9]+):.*## /  \1\t/' | expand -t 14
@@ -35,11 +35,13 @@ test: lint ## everything this machine can run without containers: lint, Go, Rego
 	@if [ "$$E2E_REQUIRE_CONTAINERS" = 1 ]; then $(MAKE) containers; else \
 		echo 'containers: not in make test; make containers runs them where a Docker engine answers'; fi
 
-lint: ## vet, gofumpt, staticcheck; golangci-lint where it is installed
+lint: ## vet, gofumpt, staticcheck, of the bench build too; golangci-lint where it is installed
 	go vet ./...
+	go vet -tags bench ./...
 	cd e2e/mongowire && go vet ./...
 	@echo 'go tool gofumpt -l .'; left=$$(go tool gofumpt -l .) && test -z "$$left" || { echo "run go tool gofumpt -w on: $$left"; exit 1; }
 	go tool staticcheck ./...
+	go tool staticcheck -tags bench ./...
 
 policy: build ## the shipped rules: strict compile, format, tests, coverage, golden decisions
 	$(BIN) policy check
@@ -52,7 +54,12 @@ e2e: ## journeys against the built binary (E2E_STORE=mongo: on MongoDB, WRIT_TES
 containers: ## the same journeys against the image, on MongoDB or the stand-in, in containers
 	E2E_RUNNER=container E2E_REQUIRE_CONTAINERS=1 go test -count=1 -timeout 30m -v ./e2e
 
-bench: ## benchmarks beside the code, with allocations
+bench: build ## load on the built server against the budgets (Linux, under 5 minutes; ARGS="--scenario PF-02 --json FILE --profile DIR")
+	go build $(VCS) -tags bench -ldflags='-s -w' -o .build/writ-bench ./cmd/writ
+	go build $(VCS) -o .build/bench ./e2e/bench
+	@exec .build/bench $(ARGS)
+
+microbench: ## benchmarks beside the code, with allocations (go test -bench)
 	go test -run '^$$' -bench . -benchmem ./...
 
 ci: ## what continuous integration runs

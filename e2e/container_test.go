@@ -228,7 +228,7 @@ func (r *containerRunner) StandIn(ctx context.Context, flags ...string) (databas
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
-		if err := r.linuxBinary(ctx, dir, "mongowire", "mongowire", ".", "GOFLAGS=-mod=mod"); err != nil {
+		if err := r.linuxBinary(ctx, dir, "mongowire", "mongowire", "."); err != nil {
 			return nil, err
 		}
 		if err := copyFile("mongowire/Dockerfile", filepath.Join(dir, "Dockerfile")); err != nil {

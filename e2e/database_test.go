@@ -87,7 +87,7 @@ var standInBuild struct {
 // buildStandIn builds the binary once.
 func buildStandIn(ctx context.Context, work string) (string, error) {
 	binary := filepath.Join(work, "mongowire")
-	standInBuild.once.Do(func() { standInBuild.err = goBuild(ctx, "mongowire", binary, ".", "GOFLAGS=-mod=mod") })
+	standInBuild.once.Do(func() { standInBuild.err = goBuild(ctx, "mongowire", binary, ".") })
 	return binary, standInBuild.err
 }
 

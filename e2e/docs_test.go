@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
@@ -37,7 +39,9 @@ func runScript(t *testing.T, script string, env ...string) string {
 	if err := os.Symlink(suite.binary, filepath.Join(bin, "writ")); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "sh", "-eu")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-eu")
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(), append(env, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))...)
 	cmd.Stdin = strings.NewReader(script)
@@ -47,9 +51,18 @@ func runScript(t *testing.T, script string, env ...string) string {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what the script left in the background
 		}
 	}()
-	out, err := cmd.CombinedOutput()
+	// A file and no pipe: what is left in the background would hold that open.
+	printed := filepath.Join(t.TempDir(), "printed")
+	file, err := os.Create(printed)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd.Stdout, cmd.Stderr = file, file
+	err = cmd.Run()
+	out, _ := os.ReadFile(printed)
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, script, out)
 	}
 	return string(out)
 }

@@ -44,6 +44,7 @@ func rooms() []room {
 		{dir: "storage/storagetest", may: []string{"storage"}, inTest: doubles},
 		{dir: "storage/seal"},
 		{dir: "e2e"},
+		{dir: "e2e/bench"},
 	}
 }
 
@@ -65,7 +66,10 @@ func homes() map[string][]string {
 	}
 }
 
-// banned names the functions that only cmd/writ and tests may call, with what to do instead.
+// programs are the rooms whose clock, context and output are the real ones: the server, and the load generator that times it.
+func programs() []string { return []string{"cmd/writ", "e2e/bench"} }
+
+// banned names the functions that only programs and tests may call, with what to do instead.
 func banned() map[string]string {
 	return map[string]string{
 		"context.Background": "take a context from the caller",
@@ -140,7 +144,7 @@ func judgeFile(name string, file *ast.File) []string {
 			}
 		case *ast.SelectorExpr:
 			local, ok := n.X.(*ast.Ident)
-			if !ok || inTest || dir == "cmd/writ" {
+			if !ok || inTest || slices.Contains(programs(), dir) {
 				return true
 			}
 			call := imported[local.Name] + "." + n.Sel.Name

@@ -200,6 +200,9 @@ func (n *node) servers(at *endpoints) ([]listening, error) {
 	if err != nil {
 		return nil, err
 	}
+	if public, err = n.withBench(public); err != nil {
+		return nil, err
+	}
 	first, err := n.server(public, at.public, n.config.TLSCertFile, n.config.TLSKeyFile)
 	if err != nil || at.admin == nil {
 		return []listening{first}, err

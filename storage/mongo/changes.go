@@ -3,10 +3,10 @@ package mongo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/writ-authz/writ/storage"
 )
@@ -28,29 +28,24 @@ func (s *Store) Changes(ctx context.Context, after int64, limit int) (changes []
 }
 
 func (s *Store) feed(ctx context.Context, after int64, limit int) ([]storage.Change, error) {
-	page := options.Find().SetSort(byID()).SetLimit(int64(limit))
-	cursor, err := s.changes.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: changeID(after)}}}}, page)
-	if err != nil {
-		return nil, failed(ctx, err)
-	}
-	defer cursor.Close(ctx)
 	changes := []storage.Change{}
-	for cursor.Next(ctx) {
-		var stored struct {
-			Sequence int64  `bson:"sequence"`
-			Items    string `bson:"items"`
+	filter := bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: changeID(after)}}}}
+	fields := bson.D{{Key: "sequence", Value: 1}, {Key: "items", Value: 1}}
+	err := s.page(ctx, s.changes, filter, fields, limit, func(raw bson.Raw) error {
+		sequence, ok := raw.Lookup("sequence").AsInt64OK()
+		items, text := raw.Lookup("items").StringValueOK()
+		if !ok || !text {
+			return errors.New("a document of the feed has no sequence or no items")
 		}
-		if err := cursor.Decode(&stored); err != nil {
-			return nil, fmt.Errorf("decode change: %w", err)
-		}
-		change := storage.Change{Sequence: stored.Sequence}
-		if err := json.Unmarshal([]byte(stored.Items), &change.Items); err != nil {
-			return nil, fmt.Errorf("decode change %d: %w", change.Sequence, err)
+		change := storage.Change{Sequence: sequence}
+		if err := json.Unmarshal([]byte(items), &change.Items); err != nil {
+			return fmt.Errorf("decode change %d: %w", sequence, err)
 		}
 		changes = append(changes, change)
-	}
-	if err := cursor.Err(); err != nil {
-		return nil, failed(ctx, err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return changes, nil
 }

@@ -107,7 +107,10 @@ func forbidden(err error, database string) error {
 // unparsed is what the driver says of a connection string, without the part that can hold credentials.
 func unparsed(uri string, err error) string {
 	message := err.Error()
-	_, rest, _ := strings.Cut(uri, "://")
+	_, rest, found := strings.Cut(uri, "://")
+	if !found {
+		rest = uri
+	}
 	authority, _, _ := strings.Cut(rest, "/")
 	secrets := []string{uri, rest}
 	// Everything before the last "@" is user and password, also where a character in it should have been escaped.

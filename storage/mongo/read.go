@@ -15,6 +15,13 @@ import (
 	"github.com/writ-authz/writ/storage"
 )
 
+const (
+	// judgedPage is how many documents are fetched at once where the filter that the server knows is too wide.
+	judgedPage = 200
+	// wholeReply is a size of reply, in bytes, below which the server has left nothing out; it cuts at 16 MiB.
+	wholeReply = 8 << 20
+)
+
 // Get implements storage.Reader.
 func (s *Store) Get(ctx context.Context, into storage.Record, id string) error {
 	if err := s.ready(ctx); err != nil {
@@ -133,29 +140,50 @@ func (s *Store) list(ctx context.Context, kind storage.Kind, q storage.Query) ([
 		return nil, err
 	}
 	records := []storage.Record{}
-	filter := s.selection(q)
-	page := options.Find().SetSort(byID()).SetProjection(bodyOnly())
-	if len(q.Prefix) == 0 { // else the server's answer is too wide, and is judged below
-		page.SetLimit(int64(q.Limit))
+	size := q.Limit
+	if len(q.Prefix) > 0 { // the server's answer is too wide, and judged here
+		size = max(size, judgedPage)
 	}
-	cursor, err := c.documents.Find(ctx, filter, page)
+	for {
+		read, bytes := 0, 0
+		err := s.page(ctx, c.documents, s.selection(q), bodyOnly(), size, func(raw bson.Raw) error {
+			record := kind.New()
+			if err := decode(raw, record); err != nil {
+				return err
+			}
+			read, bytes, q.After = read+1, bytes+len(raw), record.RecordMeta().ID
+			if len(records) < q.Limit && q.Selects(record.Index()) {
+				records = append(records, record)
+			}
+			return nil
+		})
+		// A page that is not full is the last, unless the server cut it at the largest size of a reply.
+		if err != nil || len(records) == q.Limit || read < size && bytes < wholeReply || read == 0 {
+			return records, err
+		}
+	}
+}
+
+// page reads the first documents, by id, that a filter finds, in one reply without a cursor: in a session that reads an instant
+// the driver names the instant in getMore too, where it has no place.
+func (s *Store) page(
+	ctx context.Context, documents *mongo.Collection, filter, fields bson.D, size int, each func(bson.Raw) error,
+) error {
+	o := options.Find().SetSort(byID()).SetProjection(fields).SetBatchSize(int32(size)).SetLimit(-int64(size)) // negative: one batch
+	cursor, err := documents.Find(ctx, filter, o)
 	if err != nil {
-		return nil, failed(ctx, err)
+		return failed(ctx, err)
 	}
 	defer cursor.Close(ctx)
-	for len(records) < q.Limit && cursor.Next(ctx) {
-		record := kind.New()
-		if err := decode(cursor.Current, record); err != nil {
-			return nil, err
-		}
-		if q.Selects(record.Index()) {
-			records = append(records, record)
+	for cursor.Next(ctx) {
+		if err := each(cursor.Current); err != nil {
+			return err
 		}
 	}
 	if err := cursor.Err(); err != nil {
-		return nil, failed(ctx, err)
+		return failed(ctx, err)
 	}
-	return records, nil
+	return nil
 }
 
 // selection is the filter that finds at least what q selects. A prefix is a range, and of two bounds on a list of values each may be

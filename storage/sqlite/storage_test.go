@@ -10,9 +10,27 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	storagetest.Run(t, func(t *testing.T, kinds []storage.Kind, now func() time.Time) storage.Store {
-		return open(t, sqlite.Config{Dir: t.TempDir(), Now: now, Kinds: kinds})
+	storagetest.Run(t, fresh)
+}
+
+func TestRaces(t *testing.T) {
+	storagetest.Race(t, fresh)
+}
+
+func TestSideBySideWithTheModel(t *testing.T) {
+	storagetest.SideBySide(t, storagetest.Model, fresh)
+}
+
+// One process at a time has the directory, so there are no two stores on one database.
+func TestFeed(t *testing.T) {
+	storagetest.Feed(t, func(t *testing.T, kinds []storage.Kind, now func() time.Time) (a, b storage.Store) {
+		store := fresh(t, kinds, now)
+		return store, store
 	})
+}
+
+func fresh(t *testing.T, kinds []storage.Kind, now func() time.Time) storage.Store {
+	return open(t, sqlite.Config{Dir: t.TempDir(), Now: now, Kinds: kinds})
 }
 
 func open(t testing.TB, cfg sqlite.Config) *sqlite.Store {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -172,19 +170,4 @@ func randomQuery(random *rand.Rand) storage.Query {
 		}
 	}
 	return q
-}
-
-func selects(q storage.Query, i *Item) bool {
-	filters := i.Index().Filters
-	for filter, values := range q.Equal {
-		if !slices.ContainsFunc(filters[filter], func(v string) bool { return slices.Contains(values, v) }) {
-			return false
-		}
-	}
-	for filter, prefix := range q.Prefix {
-		if !slices.ContainsFunc(filters[filter], func(v string) bool { return strings.HasPrefix(v, prefix) }) {
-			return false
-		}
-	}
-	return true
 }

@@ -90,7 +90,7 @@ func (f *filler) fill(v reflect.Value) {
 	switch value := v.Addr().Interface().(type) {
 	case *time.Time:
 		// Later than any clock of the suite, in another zone and more precise than a store keeps.
-		*value = time.Date(2040, 1, 1, 0, 0, f.n, 123_456_789, time.FixedZone("", 5400))
+		*value = time.Date(2140, 1, 1, 0, 0, f.n, 123_456_789, time.FixedZone("", 5400))
 		return
 	case *json.RawMessage:
 		*value = fmt.Appendf(nil, `{"key %d":["<&>",12345678901234567890,null]}`, f.n)

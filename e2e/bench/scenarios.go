@@ -1,0 +1,113 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+)
+
+// scenario is one kind of load. Its zero fields mean the usual: one unit per request, nothing beside it.
+type scenario struct {
+	name, what string
+	load       func(*world) load
+	// units is how many decisions, or whatever else is counted, one request takes.
+	units int
+	// beside runs on besideConnections for as long as the scenario is measured; its requests are not counted, but what they cost
+	// the server is, so that only latencies can be compared.
+	beside            func(*world) load
+	besideConnections int
+}
+
+// floors are what budgets are ratios of. They run in a process with an empty store: no floor pays for collecting Writ's data.
+func floors() []scenario {
+	return []scenario{
+		floor("floor", "decode and write a small JSON"),
+		floor("floor-es256", "floor and one ES256 signature"),
+		floor("floor-eddsa", "floor and one EdDSA signature"),
+		floor("floor-rs256", "floor and one RS256 signature"),
+		floor("floor-aead", "floor and one XChaCha20-Poly1305 seal"),
+		floor("floor-es256-verify", "floor and one ES256 verification"),
+	}
+}
+
+func floor(name, what string) scenario {
+	return scenario{name: name, what: what, load: func(w *world) load {
+		body := object{"subject": userID(1), "action": "read", "resource": resourceOf(1, 1)}
+		return load{
+			server: w.bare, address: w.bare.public, status: http.StatusOK, holds: `"decision":true`,
+			script: cycle([][]byte{post(w.bare.public, "/bench/"+name, "", "application/json", text(body))}),
+		}
+	}}
+}
+
+// scenarios are what is measured.
+func scenarios() []scenario {
+	return []scenario{
+		{name: "token-es256", what: "client_credentials, JWT ES256, Basic", load: func(w *world) load {
+			request := post(w.public, "/oauth2/token", w.issuing, "application/x-www-form-urlencoded",
+				"grant_type=client_credentials&scope=ledger/accounts:read")
+			return load{
+				server: w.server, address: w.public, script: cycle([][]byte{request}), status: http.StatusOK, holds: `"access_token":"ey`,
+			}
+		}},
+		{name: "evaluation-permit", what: "AuthZEN evaluation, permit by a role", load: func(w *world) load {
+			return w.evaluations(true, func(n int) string { return resourceOf(held(n, n%rolesPerUser), n) })
+		}},
+		{name: "evaluation-deny", what: "AuthZEN evaluation, deny", load: func(w *world) load {
+			return w.evaluations(false, func(n int) string { return resourceOf(held(n, 0)+offHeld, n) })
+		}},
+		{name: "user-get", what: "GET user by id, cached", load: func(w *world) load {
+			requests := make([][]byte, w.users)
+			for n := range requests {
+				requests[n] = get(w.admin, "/v1/users/"+userID(n), w.administering)
+			}
+			return load{
+				server: w.server, address: w.admin, script: cycle(requests), status: http.StatusOK, holds: `"username":"user`,
+				distinct: len(requests),
+			}
+		}},
+	}
+}
+
+// evaluations asks about every user once per cycle: may this user read what resource says?
+func (w *world) evaluations(decision bool, resource func(user int) string) load {
+	requests := make([][]byte, w.users)
+	for n := range requests {
+		requests[n] = post(w.public, "/access/v1/evaluation", w.asking, "application/json", text(object{
+			"subject": object{"type": "user", "id": userID(n)}, "action": object{"name": "read"},
+			"resource": object{"type": resource(n), "id": "42"},
+		}))
+	}
+	return load{
+		server: w.server, address: w.public, script: cycle(requests), status: http.StatusOK, holds: fmt.Sprintf(`{"decision":%t`, decision),
+		distinct: len(requests),
+	}
+}
+
+// post is a request as it goes over the wire; authorization is left out where it is empty.
+func post(host, path, authorization, contentType, body string) []byte {
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\n%sContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
+		path, host, credentials(authorization), contentType, len(body), body)
+}
+
+func get(host, path, authorization string) []byte {
+	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", path, host, credentials(authorization))
+}
+
+func credentials(authorization string) string {
+	if authorization == "" {
+		return ""
+	}
+	return "Authorization: " + authorization + "\r\n"
+}
+
+// text is the JSON of values that always have one.
+func text(v any) string {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(body)
+}

@@ -1,0 +1,143 @@
+package mongo_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/writ-authz/writ/storage"
+	writmongo "github.com/writ-authz/writ/storage/mongo"
+	"github.com/writ-authz/writ/storage/sqlite"
+	"github.com/writ-authz/writ/storage/storagetest"
+)
+
+func TestConformance(t *testing.T) { storagetest.Run(t, fresh) }
+
+func TestRaces(t *testing.T) { storagetest.Race(t, fresh) }
+
+// TestSideBySide runs random operations on both stores and compares every reply.
+func TestSideBySide(t *testing.T) {
+	storagetest.SideBySide(t, func(t *testing.T, kinds []storage.Kind, now func() time.Time) storage.Store {
+		store, err := sqlite.Open(t.Context(), sqlite.Config{Dir: t.TempDir(), Now: now, Kinds: kinds})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() }) // the suite may have closed it
+		return store
+	}, fresh)
+}
+
+// TestFeed opens two stores on one database, as two nodes do.
+func TestFeed(t *testing.T) {
+	storagetest.Feed(t, func(t *testing.T, kinds []storage.Kind, now func() time.Time) (a, b storage.Store) {
+		uri := database(t)
+		return open(t, writmongo.Config{URI: uri, Now: now, Kinds: kinds}), open(t, writmongo.Config{URI: uri, Now: now, Kinds: kinds})
+	})
+}
+
+func TestDescribeNamesTheServerWithoutCredentials(t *testing.T) {
+	store := open(t, writmongo.Config{URI: database(t)})
+	described := store.Describe()
+	if !strings.Contains(described, "replica set") || !strings.Contains(described, "wire version") || strings.Contains(described, "@") {
+		t.Errorf("got %q", described)
+	}
+}
+
+// TestStartUpErrorsSayWhatToDo holds every refusal at the start to its words: one line, an advice, no credentials.
+func TestStartUpErrorsSayWhatToDo(t *testing.T) {
+	needStandIn(t)
+	closed, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := closed.Addr().String()
+	closed.Close()
+	for name, c := range map[string]struct {
+		args []string
+		uri  string // with ADDRESS for the stand-in's
+		want []string
+	}{
+		"a standalone server": {args: []string{"--standalone"}, want: []string{"not a member of a replica set", "rs.initiate()"}},
+		"an old server":       {args: []string{"--wire-version", "13"}, want: []string{"wire version 13", "MongoDB 6.0"}},
+		"wrong credentials": {
+			args: []string{"--auth-fail"}, uri: "mongodb://writ:canary-pass@ADDRESS/writ?directConnection=true",
+			want: []string{"refuses the credentials", "authSource"},
+		},
+		"no right to insert":         {args: []string{"--deny", "insert"}, want: []string{"role readWrite on the database writ"}},
+		"no right to find":           {args: []string{"--deny", "find"}, want: []string{"role readWrite on the database writ"}},
+		"no right to update":         {args: []string{"--deny", "update"}, want: []string{"role readWrite on the database writ"}},
+		"no right to remove":         {args: []string{"--deny", "delete"}, want: []string{"role readWrite on the database writ"}},
+		"no right to create indexes": {args: []string{"--deny", "createIndexes"}, want: []string{"role readWrite on the database writ"}},
+		"no right to list indexes":   {args: []string{"--deny", "listIndexes"}, want: []string{"role readWrite on the database writ"}},
+		"another replica set": {
+			uri: "mongodb://ADDRESS/writ?replicaSet=canary", want: []string{"no primary answered", "name of the replica set"},
+		},
+		"nobody there":    {uri: "mongodb://u:canary-pass@" + nobody, want: []string{"no primary answered", "check that the server runs"}},
+		"no scheme":       {uri: "u:canary-pass@localhost", want: []string{"cannot be read", "mongodb://user:password@host1"}},
+		"no port":         {uri: "mongodb://u:canary-pass@localhost:x/", want: []string{"cannot be read"}},
+		"unescaped":       {uri: "mongodb://u:canary-pass@@%zz@localhost/", want: []string{"cannot be read", "percent-encoded"}},
+		"unknown option":  {uri: "mongodb://u:canary-pass@localhost/?w=many&readConcernLevel=x&maxPoolSize=y", want: []string{"cannot be read"}},
+		"nothing in it":   {uri: "mongodb://", want: []string{"cannot be read"}},
+		"a wrong escape":  {uri: "mongodb://u:canary-pass%@localhost/", want: []string{"cannot be read"}},
+		"a broken option": {uri: "mongodb://u:canary-pass@localhost/?tls", want: []string{"cannot be read"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			uri := c.uri
+			if c.args != nil || strings.Contains(uri, "ADDRESS") {
+				address, stop, err := standIn(t.Context(), c.args...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer stop()
+				if uri == "" {
+					uri = "mongodb://ADDRESS/writ?directConnection=true"
+				}
+				uri = strings.ReplaceAll(uri, "ADDRESS", address)
+			}
+			store, err := writmongo.Open(t.Context(), writmongo.Config{URI: uri, Now: time.Now})
+			if err == nil {
+				store.Close()
+				t.Fatal("it opened")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q does not say %q", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "canary-pass") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%q tells a credential or has several lines", err)
+			}
+		})
+	}
+}
+
+func TestOpenGivesUpWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if store, err := writmongo.Open(ctx, writmongo.Config{URI: database(t), Now: time.Now}); err == nil {
+		store.Close()
+		t.Error("it opened")
+	}
+}
+
+// TestAListOfLargeRecordsIsWhole asks for more than the server puts into one reply.
+func TestAListOfLargeRecordsIsWhole(t *testing.T) {
+	store := open(t, writmongo.Config{URI: database(t)})
+	const records = 24
+	for n := range records {
+		e := &storage.AuditEntry{Chain: "node/a", Seq: int64(n), Reason: strings.Repeat("x", 1<<20)}
+		e.ID = storage.AuditID(e.Chain, e.Seq)
+		if err := store.Insert(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listed, err := storage.List[storage.AuditEntry](t.Context(), store, storage.Query{
+		Equal: map[string][]string{"chain": {"node/a"}}, Limit: records,
+	})
+	if err != nil || len(listed) != records {
+		t.Errorf("got %d of %d records, %v", len(listed), records, err)
+	}
+}
