@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
@@ -39,7 +38,7 @@ func runScript(t *testing.T, script string, env ...string) string {
 	if err := os.Symlink(suite.binary, filepath.Join(bin, "writ")); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*commandWithin)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-eu")
 	cmd.Dir = t.TempDir()
@@ -62,7 +61,7 @@ func runScript(t *testing.T, script string, env ...string) string {
 	err = cmd.Run()
 	out, _ := os.ReadFile(printed)
 	if err != nil {
-		t.Fatalf("%v\n%s\n%s", err, script, out)
+		t.Fatalf("%v\n%s", err, out)
 	}
 	return string(out)
 }
