@@ -107,7 +107,7 @@ func (r *Room) getUser(ctx context.Context, req *enforce.Request) (enforce.Resol
 	}
 	q := policies.Question{Resource: resource(v, id, e.user.Tenant, true)}
 	q.Resource.Self = isCaller(req, kindUser, id)
-	q.Resource.Before = policies.NewFacts(userFacts(v, e.user))
+	q.Resource.Before = r.directory.subject(e).Facts
 	return readObject(req, q, e.user.Meta, func() any { return viewUser(e.user) })
 }
 

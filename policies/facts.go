@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -127,15 +128,57 @@ func grantMap(grants []Grant) *ast.Term {
 			branch(actions, at.action)[via] = w
 		}
 	}
+	shared := interned{}
 	return tier(tree, func(resources map[string]map[string]map[string]window) *ast.Term {
-		return tier(resources, func(actions map[string]map[string]window) *ast.Term {
-			return tier(actions, func(vias map[string]window) *ast.Term {
-				return tier(vias, func(w window) *ast.Term {
-					return object(pair{key.notBefore, bound(w.from)}, pair{key.notAfter, bound(w.to)})
-				})
+		return tier(resources, shared.actions)
+	})
+}
+
+// interned holds the parts of one grant map by what they say. The grants of a role differ in their resource and little else, so
+// that one value stands below many of them: a mirror of many identities stays small, and the collector has little to walk.
+type interned map[string]*ast.Term
+
+func (in interned) actions(actions map[string]map[string]window) *ast.Term {
+	said := make([]string, 0, len(actions))
+	for action, vias := range actions {
+		said = append(said, strconv.Quote(action)+describeWindows(vias))
+	}
+	return in.once("a", said, func() *ast.Term { return tier(actions, in.windows) })
+}
+
+func (in interned) windows(vias map[string]window) *ast.Term {
+	return in.once("v", []string{describeWindows(vias)}, func() *ast.Term {
+		return tier(vias, func(w window) *ast.Term {
+			return in.once("w", []string{describeWindow(w)}, func() *ast.Term {
+				return object(pair{key.notBefore, bound(w.from)}, pair{key.notAfter, bound(w.to)})
 			})
 		})
 	})
+}
+
+// once builds the value that is said to be this the first time, and returns it each time.
+func (in interned) once(level string, said []string, build func() *ast.Term) *ast.Term {
+	slices.Sort(said)
+	name := level + strings.Join(said, ",")
+	term := in[name]
+	if term == nil {
+		term = build()
+		in[name] = term
+	}
+	return term
+}
+
+func describeWindows(vias map[string]window) string {
+	said := make([]string, 0, len(vias))
+	for via, w := range vias {
+		said = append(said, strconv.Quote(via)+describeWindow(w))
+	}
+	slices.Sort(said)
+	return "{" + strings.Join(said, ",") + "}"
+}
+
+func describeWindow(w window) string {
+	return strconv.FormatInt(w.from, 36) + ":" + strconv.FormatInt(w.to, 36)
 }
 
 func bound(n int64) *ast.Term {
