@@ -1,11 +1,14 @@
 # Everything needs Go 1.26 and make, and nothing else. `make` lists the targets.
 BIN := .build/writ
+IMAGE ?= writ:dev
 # No C: the same code on every machine, one static binary, and one build cache for building, testing and linting.
 export CGO_ENABLED := 0
 # Without a usable git checkout (an archive, another owner) the binary is built without a revision instead of not at all.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
+# Where systems keep the certificate authorities that they trust; the image gets those of the machine that builds it.
+AUTHORITIES := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
 
-.PHONY: help run build test lint policy e2e bench microbench ci
+.PHONY: help run build image test lint policy e2e containers bench microbench ci
 
 help: ## list the targets
 	@grep -E '^[a-z0-9]+:.*## ' Makefile | sed -E 's/^([a-z0-9]+):.*## /  \1\t/' | expand -t 14
@@ -16,16 +19,26 @@ run: build ## try it: demo data, embedded store, curl lines to paste (ARGS="--li
 build: ## one static binary in .build/
 	go build $(VCS) -ldflags='-s -w' -o $(BIN) ./cmd/writ
 
-test: lint ## everything this machine can run: lint, Go, Rego, e2e
-	@command -v docker >/dev/null 2>&1 && echo 'containers: docker is here and not used; container tests come with the MongoDB store' || \
-		echo 'containers: no docker; nothing is left out, container tests come with the MongoDB store'
+image: ## the image (IMAGE=writ:dev); nothing is pulled
+	rm -rf .build/image && mkdir -p .build/image/data .build/image/certs && touch .build/image/data/.keep .build/image/certs/.keep
+	GOOS=linux go build $(VCS) -ldflags='-s -w' -o .build/image/writ ./cmd/writ
+	@test -n '$(AUTHORITIES)' && cp '$(AUTHORITIES)' .build/image/certs/ca-certificates.crt || \
+		echo 'image: no certificate authorities found here: mount some, see docs/operations.md'
+	docker build --file deploy/Dockerfile --tag $(IMAGE) .build/image
+
+test: lint ## everything this machine can run without containers: lint, Go, Rego, e2e on both stores
 	@command -v curl >/dev/null 2>&1 || echo 'curl: not here; the curl lines of writ dev and of the documents are not run'
 	go test $$(go list ./... | grep -v /e2e$$)
-	go test -count=1 -v ./e2e
+	cd e2e/mongowire && go test ./...
+	E2E_REQUIRE_CONTAINERS= E2E_RUNNER=process E2E_STORE=sqlite go test -count=1 -v ./e2e
+	E2E_REQUIRE_CONTAINERS= E2E_RUNNER=process E2E_STORE=mongo go test -count=1 -v ./e2e
+	@if [ "$$E2E_REQUIRE_CONTAINERS" = 1 ]; then $(MAKE) containers; else \
+		echo 'containers: not in make test; make containers runs them where a Docker engine answers'; fi
 
 lint: ## vet, gofumpt, staticcheck, of the bench build too; golangci-lint where it is installed
 	go vet ./...
 	go vet -tags bench ./...
+	cd e2e/mongowire && go vet ./...
 	@echo 'go tool gofumpt -l .'; left=$$(go tool gofumpt -l .) && test -z "$$left" || { echo "run go tool gofumpt -w on: $$left"; exit 1; }
 	go tool staticcheck ./...
 	go tool staticcheck -tags bench ./...
@@ -35,8 +48,11 @@ policy: build ## the shipped rules: strict compile, format, tests, coverage, gol
 	$(BIN) policy test
 	go test ./policies/...
 
-e2e: ## journeys against the built binary
+e2e: ## journeys against the built binary (E2E_STORE=mongo: on MongoDB, WRIT_TEST_MONGODB_URI or the stand-in)
 	go test -count=1 -v ./e2e
+
+containers: ## the same journeys against the image, on MongoDB or the stand-in, in containers
+	E2E_RUNNER=container E2E_REQUIRE_CONTAINERS=1 go test -count=1 -timeout 30m -v ./e2e
 
 bench: build ## load on the built server against the budgets (Linux, under 5 minutes; ARGS="--scenario PF-02 --json FILE --profile DIR")
 	go build $(VCS) -tags bench -ldflags='-s -w' -o .build/writ-bench ./cmd/writ

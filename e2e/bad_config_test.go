@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,6 +53,7 @@ func wantStartError(t *testing.T, out Output, code int, naming ...string) {
 }
 
 func TestStartErrorsAreFatalAndSayWhatToDo(t *testing.T) {
+	binaryOnly(t)
 	dir := t.TempDir()
 	file := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
@@ -64,6 +66,8 @@ func TestStartErrorsAreFatalAndSayWhatToDo(t *testing.T) {
 	garbage := file("garbage.pem", "not a certificate", 0o600)
 	short := file("short-secret", "too short\n", 0o600)
 	blocked := file("a-file", "", 0o600)
+	kek := file("kek", newKEK(), 0o600)
+	mongo := "mongodb://user:" + canary("mongo-canary-password") + "@127.0.0.1:1/"
 	s := shared(t)
 	for name, row := range map[string]struct {
 		env    map[string]string
@@ -151,9 +155,21 @@ func TestStartErrorsAreFatalAndSayWhatToDo(t *testing.T) {
 		"a data directory in use":         {env: map[string]string{"WRIT_DATA_DIR": s.data()}, naming: []string{"data"}},
 		"a data directory that is a file": {env: map[string]string{"WRIT_DATA_DIR": blocked}},
 		"a key file that others may read": {env: map[string]string{"WRIT_KEK_FILE": openKEK}, naming: []string{"0600"}},
-		"MongoDB, which comes later": {
-			env:    map[string]string{"WRIT_MONGODB_URI": "mongodb://user:" + canary("mongo-canary-password") + "@127.0.0.1/"},
-			naming: []string{"mongodb"},
+		"MongoDB without the nodes' key": {
+			env:    map[string]string{"WRIT_MONGODB_URI": mongo, "WRIT_DATA_DIR": ""},
+			naming: []string{"kek_file", "openssl"},
+		},
+		"MongoDB beside a data directory": {
+			env:    map[string]string{"WRIT_MONGODB_URI": mongo, "WRIT_KEK_FILE": kek},
+			naming: []string{"mongodb_uri", "data_dir"},
+		},
+		"MongoDB that is not there": {
+			env:    map[string]string{"WRIT_MONGODB_URI": mongo, "WRIT_KEK_FILE": kek, "WRIT_DATA_DIR": ""},
+			naming: []string{"MongoDB", "127.0.0.1:1"},
+		},
+		"MongoDB by a URI that is none": {
+			env:    map[string]string{"WRIT_MONGODB_URI": "127.0.0.1:27017", "WRIT_KEK_FILE": kek, "WRIT_DATA_DIR": ""},
+			naming: []string{"connection string"},
 		},
 		"a policy directory that is not": {
 			args:   []string{"--policies", filepath.Join(dir, "none")},
@@ -184,7 +200,46 @@ func TestStartErrorsAreFatalAndSayWhatToDo(t *testing.T) {
 	}
 }
 
+// TestStartErrorsOfMongoDB starts on servers that cannot keep what the store promises: each is refused before anything listens.
+func TestStartErrorsOfMongoDB(t *testing.T) {
+	onMongoDB(t)
+	kek := filepath.Join(t.TempDir(), "kek")
+	if err := os.WriteFile(kek, []byte(newKEK()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		flags  []string
+		query  string
+		naming []string
+	}{
+		"no member of a replica set": {flags: []string{"--standalone"}, query: "directConnection=true", naming: []string{"replica set", "rs.initiate"}},
+		"too old":                    {flags: []string{"--wire-version=13"}, naming: []string{"6.0"}},
+		"without the right to write": {flags: []string{"--deny=insert"}, naming: []string{"readWrite"}},
+		"without the right to index": {flags: []string{"--deny=createIndexes"}, naming: []string{"readWrite"}},
+		"a wrong password": {
+			flags: []string{"--auth-fail"}, query: "replicaSet=" + standInSet + "&authSource=admin", naming: []string{"mongodb"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := ownStandIn(t, row.flags...)
+			uri, err := url.Parse(db.local("writ"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row.query != "" {
+				uri.RawQuery = row.query
+			}
+			if strings.Contains(row.query, "authSource") {
+				uri.User = url.UserPassword("writ", canary("mongo-canary-password-of-a-start"))
+			}
+			env := startEnv(t, map[string]string{"WRIT_DATA_DIR": "", "WRIT_MONGODB_URI": uri.String(), "WRIT_KEK_FILE": kek})
+			wantStartError(t, suite.runner.Command(t.Context(), Options{Env: env}, "serve"), 0, row.naming...)
+		})
+	}
+}
+
 func TestUnknownCommandIsAUsageError(t *testing.T) {
+	binaryOnly(t)
 	out := suite.runner.Command(t.Context(), Options{}, "srve")
 	if out.Code != 2 || !strings.Contains(out.Stderr, "srve") {
 		t.Errorf("exit code %d, want 2; stderr %s", out.Code, out.Stderr)
@@ -198,7 +253,15 @@ func TestWrongKeyEncryptionKeyIsRefused(t *testing.T) {
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	env := startEnv(t, map[string]string{"WRIT_DATA_DIR": s.data(), "WRIT_KEK_FILE": filepath.Join(t.TempDir(), "kek")})
+	env := startEnv(t, map[string]string{"WRIT_DATA_DIR": ""})
+	maps.Copy(env, s.storeEnv())
+	env["WRIT_KEK_FILE"] = filepath.Join(t.TempDir(), "kek")
+	if s.shares.db != nil { // where the key is not made by itself
+		write(t, env["WRIT_KEK_FILE"], newKEK())
+		if err := os.Chmod(env["WRIT_KEK_FILE"], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	out := suite.runner.Command(t.Context(), Options{Env: env}, "serve")
 	wantStartError(t, out, 0, "kek")
 	c := story(t, fresh(t, Options{From: s}))
@@ -206,6 +269,7 @@ func TestWrongKeyEncryptionKeyIsRefused(t *testing.T) {
 }
 
 func TestConfigCommandsShowOriginsAndHideSecrets(t *testing.T) {
+	binaryOnly(t)
 	secret := canary(bootstrapSecret())
 	env := startEnv(t, map[string]string{"WRIT_BOOTSTRAP_SECRET": secret, "WRIT_LOG_LEVEL": "warn"})
 	o := Options{Env: env, Config: "password_minimum: 20\n"}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -53,6 +54,34 @@ func knownCanaries() []string {
 	return slices.Sorted(maps.Keys(canaries.known))
 }
 
+// finder looks for many secrets in one pass: by their first bytes, and only where those are found by all of them.
+type finder map[[prefixBytes]byte][]string
+
+// prefixBytes is less than the length of any canary.
+const prefixBytes = 8
+
+func newFinder(secrets []string) finder {
+	f := finder{}
+	for _, s := range secrets {
+		key := [prefixBytes]byte([]byte(s[:prefixBytes]))
+		f[key] = append(f[key], s)
+	}
+	return f
+}
+
+// in returns the secrets that occur in b, each with the place where it does first.
+func (f finder) in(b []byte) map[string]int {
+	found := map[string]int{}
+	for i := 0; i+prefixBytes <= len(b); i++ {
+		for _, s := range f[[prefixBytes]byte(b[i:])] {
+			if _, known := found[s]; !known && bytes.HasPrefix(b[i:], []byte(s)) {
+				found[s] = i
+			}
+		}
+	}
+	return found
+}
+
 // secretKeys are the JSON members and form fields whose text is secret, in requests and in replies.
 var secretKeys = map[string]bool{
 	"password": true, "temporary_password": true, "current_password": true, "new_password": true, "value": true,
@@ -89,6 +118,13 @@ func password() string { return canary("pw-" + strings.ToLower(rand.Text()) + " 
 
 // bootstrapSecret holds every character that a careless decoder trips over.
 func bootstrapSecret() string { return "e2e:boot+strap%2F secret/é=" + rand.Text() }
+
+// newKEK is the text of a key encryption key's file. It is a canary: nothing may show it.
+func newKEK() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	return canary(base64.StdEncoding.EncodeToString(key)) + "\n"
+}
 
 func uuid() string {
 	const hex = "0123456789abcdef"

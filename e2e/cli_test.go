@@ -62,16 +62,18 @@ func TestClientCommands(t *testing.T) {
 	run(map[string]string{"WRIT_ADMIN_LISTEN": "127.0.0.1:1"}, 1, "healthcheck")
 }
 
-// TestRecoverGivesRootANewSecret runs on the data of a stopped server.
+// TestRecoverGivesRootANewSecret runs on the data of a stopped server; beside a running one where the store is for several.
 func TestRecoverGivesRootANewSecret(t *testing.T) {
 	s := fresh(t, Options{})
 	story(t, s).root()
-	env := map[string]string{"WRIT_DATA_DIR": s.data()}
-	if out := suite.runner.Command(t.Context(), Options{Env: env}, "recover"); out.Code == 0 {
-		t.Error("writ recover works while the server has the data directory")
-	}
-	if err := s.Stop(); err != nil {
-		t.Fatal(err)
+	env := s.storeEnv()
+	if s.shares.db == nil {
+		if out := suite.runner.Command(t.Context(), Options{Env: env}, "recover"); out.Code == 0 {
+			t.Error("writ recover works while the server has the data directory")
+		}
+		if err := s.Stop(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	out := suite.runner.Command(t.Context(), Options{Env: env}, "recover", "--output", "json")
 	if out.Code != 0 {
@@ -82,12 +84,17 @@ func TestRecoverGivesRootANewSecret(t *testing.T) {
 		t.Fatalf("writ recover prints no secret: %s", out.Stdout)
 	}
 	secret := canary(strings.FieldsFunc(out.Stdout[i:], func(r rune) bool { return strings.ContainsRune("\" \n,}", r) })[0])
-	c := story(t, fresh(t, Options{From: s}))
-	c.token(app{ID: "root", Secret: secret})
+	if s.shares.db == nil {
+		s = fresh(t, Options{From: s})
+	}
+	c := story(t, s)
+	c.eventually(bindsWithin, func() { c.ask(app{ID: "root", Secret: secret}, "grant_type", "client_credentials").wantStatus(200) })
+	c.ask(app{ID: "root", Secret: s.Secret}, "grant_type", "client_credentials").wantOAuthError(401, "invalid_client")
 }
 
 // TestPolicyCommands checks a policy author's directory as the server would.
 func TestPolicyCommands(t *testing.T) {
+	binaryOnly(t)
 	good := policyDir(t, document("read"))
 	broken, failing := document("read"), document("read")
 	broken["apps/e2edoc/policy.rego"] = "package apps.e2edoc\n\npermit contains \"x\" if {\n"

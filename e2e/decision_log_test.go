@@ -180,6 +180,7 @@ func appendToPackage(t *testing.T, dir, entrypoint, rules string) bool {
 // TestDecisionLogThatCannotBeWrittenIsAStartError: a log that cannot be opened stops the server from starting. (A log that is full
 // is proven in policies and policies/enforce.)
 func TestDecisionLogThatCannotBeWrittenIsAStartError(t *testing.T) {
+	binaryOnly(t)
 	out := suite.runner.Command(t.Context(), Options{Env: startEnv(t, map[string]string{
 		"WRIT_DECISION_LOG": filepath.Join(t.TempDir(), "no", "such", "directory", "log"),
 	})}, "serve")

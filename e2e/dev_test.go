@@ -14,9 +14,9 @@ var assignment = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)=\$\(curl `)
 
 // TestDevLinesRunAsPrinted pastes every curl line of `writ dev` into one shell, in order.
 func TestDevLinesRunAsPrinted(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("e2e: the lines of writ dev were not run: there is no curl on this machine")
-	}
+	binaryOnly(t)
+	_, err := exec.LookPath("curl")
+	leftOut(t, err != nil, "there is no curl on this machine to run the lines of writ dev")
 	started := time.Now()
 	s := fresh(t, Options{Command: "dev"})
 	t.Logf("writ dev was ready after %s", time.Since(started).Round(time.Millisecond))

@@ -1,42 +1,52 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
+	"testing"
 	"time"
 )
 
 const (
-	readyWithin   = 30 * time.Second
+	readyWithin   = 60 * time.Second
 	commandWithin = 60 * time.Second
-	stopWithin    = 15 * time.Second
+	stopWithin    = 30 * time.Second
 	pollEvery     = 10 * time.Millisecond
 )
 
-// A Runner starts servers of the version under test. The process runner runs the built binary on the embedded store; the
-// container runner comes with the images.
+// A Runner starts servers of the version under test, and the databases that they need.
 type Runner interface {
-	Name() string
-	Store() string
+	Name() string // "process" or "container"
+	// Version is what the binary says of itself.
 	Version() string
 	// Start returns a server that is ready, or an error that holds what it wrote.
 	Start(ctx context.Context, o Options) (*Server, error)
-	// Command runs a command of the binary to its end.
+	// Command runs a command of the binary to its end, on this machine.
 	Command(ctx context.Context, o Options, args ...string) Output
+	// StandIn starts a stand-in for MongoDB that a test has for itself, with flags of its own.
+	StandIn(ctx context.Context, flags ...string) (database, error)
+	// Close removes what the runner made, but for the servers, which their tests stop.
+	Close() []error
+}
+
+// An instance is where a server runs: a process of this machine or a container.
+type instance interface {
+	terminate() error      // as SIGTERM does
+	kill() error           // as kill -9 does
+	done() <-chan struct{} // closed when it has ended
+	failure() error        // nil if it ended well; only once done
+	collect() error        // brings what it wrote to standard output and error into the server's directory
+	remove() error         // removes what is left of it; only once done
 }
 
 // Options say how a server differs from the usual one.
@@ -51,12 +61,31 @@ type Options struct {
 	Merged bool
 	// From continues on the data and the addresses of a server that has stopped.
 	From *Server
+	// Among makes the server one of several nodes.
+	Among *cluster
 }
 
 // Output is what a command that ended left behind.
 type Output struct {
 	Code           int
 	Stdout, Stderr string
+}
+
+// A cluster is what the nodes on one database share. A server that stands alone has one too.
+type cluster struct {
+	db     database // nil on the embedded store
+	name   string   // of the database
+	secret string   // of the application root, on the first start
+	issuer string   // empty: the public address of the only node
+	kek    string   // the text of the key encryption key's file; empty on the embedded store
+}
+
+// newCluster is an empty database with everything that its nodes must agree on. A load balancer would answer at the issuer.
+func newCluster(db database) *cluster {
+	return &cluster{
+		db: db, name: unique("e2e-" + suite.id), secret: canary(bootstrapSecret()), issuer: "https://writ.example.com",
+		kek: newKEK(),
+	}
 }
 
 // Server is one running server with all that it wrote.
@@ -66,55 +95,141 @@ type Server struct {
 	Dir           string // of this run; holds data, logs and the decision log
 	Log           *recorder
 
-	cmd     *exec.Cmd
-	done    chan struct{}
-	err     error // of the process, once done
-	stopped bool
-	killed  bool
-	dev     bool
-	guests  bool // others than the tests ask too, such as the binary's own client commands
+	shares *cluster
+	run    instance
+	// decisionLogFile is where the decision log ends up; empty: in decisions().
+	decisionLogFile string
+	stopped         bool
+	killed          bool
+	dev             bool
+	guests          bool // others than the tests ask too, such as the binary's own client commands
 
 	mu    sync.Mutex
 	cache map[string]any
 }
 
-func (s *Server) stdout() string       { return filepath.Join(s.Dir, "stdout") }
-func (s *Server) stderr() string       { return filepath.Join(s.Dir, "stderr") }
-func (s *Server) decisions() string    { return filepath.Join(s.Dir, "decisions.jsonl") }
-func (s *Server) data() string         { return filepath.Join(s.Dir, "data") }
-func (s *Server) text(f string) string { b, _ := os.ReadFile(f); return string(b) }
+func (s *Server) stdout() string { return filepath.Join(s.Dir, "stdout") }
+func (s *Server) stderr() string { return filepath.Join(s.Dir, "stderr") }
+func (s *Server) data() string   { return filepath.Join(s.Dir, "data") }
+func (s *Server) kek() string    { return filepath.Join(s.Dir, "kek") }
 
-type processRunner struct {
-	binary, work, version string
-
-	mu   sync.Mutex
-	runs int
+func (s *Server) decisions() string {
+	if s.decisionLogFile != "" {
+		return s.decisionLogFile
+	}
+	return filepath.Join(s.Dir, "decisions.jsonl")
 }
 
-func newProcessRunner(ctx context.Context, work string) (*processRunner, error) {
-	r := &processRunner{binary: filepath.Join(work, "writ"), work: work}
-	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", r.binary, "../cmd/writ")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the binary: %w\n%s", err, out)
+// text is what the server wrote so far into one of its files.
+func (s *Server) text(file string) string {
+	if s.run != nil {
+		if err := s.run.collect(); err != nil {
+			return "(not to be had: " + err.Error() + ")"
+		}
 	}
-	out := r.Command(ctx, Options{}, "version")
-	if out.Code != 0 {
-		return nil, fmt.Errorf("writ version: exit code %d\n%s", out.Code, out.Stderr)
-	}
-	r.version = strings.Join(strings.Fields(out.Stdout), " ")
-	return r, nil
+	b, _ := os.ReadFile(file)
+	return string(b)
 }
 
-func (*processRunner) Name() string      { return "process" }
-func (*processRunner) Store() string     { return "sqlite" }
-func (r *processRunner) Version() string { return r.version }
+// storeEnv names the server's store to a command on this machine.
+func (s *Server) storeEnv() map[string]string {
+	if s.shares.db == nil {
+		return map[string]string{"WRIT_DATA_DIR": s.data()}
+	}
+	return map[string]string{"WRIT_MONGODB_URI": s.shares.db.local(s.shares.name), "WRIT_KEK_FILE": s.kek()}
+}
 
-func (r *processRunner) dir() (string, error) {
-	r.mu.Lock()
-	r.runs++
-	dir := filepath.Join(r.work, fmt.Sprintf("run-%03d", r.runs))
-	r.mu.Unlock()
-	return dir, os.MkdirAll(dir, 0o700)
+// launch is one start of a server, before the runner adds what depends on where it runs.
+type launch struct {
+	server        *Server
+	public, admin string // host:port on this machine
+	env           map[string]string
+	args          []string
+}
+
+// prepare makes the server's directory and files and says with what it is to be started. db is what servers keep their data in
+// that do not ask for another, or nil for the embedded store.
+func (o Options) prepare(dir func() (string, error), db database) (launch, error) {
+	s := &Server{Log: new(recorder), cache: map[string]any{}, shares: o.Among, dev: o.Command == "dev"}
+	l := launch{server: s, env: map[string]string{}}
+	var err error
+	if o.From != nil { // the issuer is the public address, so the addresses stay
+		s.Dir, s.Log, s.shares = o.From.Dir, o.From.Log, o.From.shares
+		l.public, l.admin = strings.TrimPrefix(o.From.Public, "http://"), strings.TrimPrefix(o.From.Admin, "http://")
+	} else {
+		if s.Dir, err = dir(); err != nil {
+			return l, err
+		}
+		if l.public, l.admin, err = freePorts(); err != nil {
+			return l, err
+		}
+	}
+	if s.shares == nil && db != nil && !s.dev {
+		s.shares = newCluster(db)
+		s.shares.issuer = ""
+	}
+	if s.shares == nil {
+		s.shares = &cluster{secret: canary(bootstrapSecret())}
+	}
+	if o.Merged {
+		l.admin = l.public
+	}
+	s.Public, s.Admin, s.Secret = "http://"+l.public, "http://"+l.admin, s.shares.secret
+	if s.shares.kek != "" {
+		if err := os.WriteFile(s.kek(), []byte(s.shares.kek), 0o600); err != nil {
+			return l, err
+		}
+		l.env["WRIT_KEK_FILE"] = s.kek()
+	} else if !s.dev {
+		l.env["WRIT_DATA_DIR"] = s.data()
+	}
+	if s.shares.issuer != "" {
+		l.env["WRIT_ISSUER"] = s.shares.issuer
+	}
+	l.args = []string{"serve"}
+	if o.Command != "" {
+		l.args[0] = o.Command
+	}
+	if !s.dev {
+		l.env["WRIT_BOOTSTRAP_SECRET"] = s.Secret
+	}
+	if o.Config != "" {
+		file := filepath.Join(s.Dir, "writ.yaml")
+		if err := os.WriteFile(file, []byte(o.Config), 0o600); err != nil {
+			return l, err
+		}
+		l.args = append(l.args, "--config", file)
+	}
+	l.args = append(l.args, o.Args...)
+	maps.Copy(l.env, o.Env)
+	return l, nil
+}
+
+// begin takes a started instance to readiness.
+func (s *Server) begin(ctx context.Context, run instance) (*Server, error) {
+	s.run = run
+	if err := s.awaitReady(ctx); err != nil {
+		s.Kill()
+		err = fmt.Errorf("%w\nstdout: %s\nstderr: %s", err, tail(s.text(s.stdout())), tail(s.text(s.stderr())))
+		return nil, errors.Join(err, run.remove())
+	}
+	return s, nil
+}
+
+// again starts a server, and once more where a port that was free when asked for was taken by somebody faster.
+func (o Options) again(start func() (*Server, error)) (*Server, error) {
+	var err error
+	for range 5 {
+		var s *Server
+		if s, err = start(); err == nil {
+			return s, nil
+		}
+		taken := strings.Contains(err.Error(), "address already in use") || strings.Contains(err.Error(), "port is already allocated")
+		if o.From != nil || !taken {
+			break
+		}
+	}
+	return nil, err
 }
 
 // environment is the caller's without anything of Writ's own, so that a developer's settings cannot bend a run.
@@ -124,122 +239,6 @@ func environment(set map[string]string) []string {
 		env = append(env, k+"="+v)
 	}
 	return env
-}
-
-func (r *processRunner) Start(ctx context.Context, o Options) (*Server, error) {
-	var err error
-	for range 5 {
-		var s *Server
-		if s, err = r.start(ctx, o); err == nil {
-			return s, nil
-		}
-		// The ports were free when asked for; somebody else may have been faster.
-		if o.From != nil || !strings.Contains(err.Error(), "address already in use") {
-			break
-		}
-	}
-	return nil, err
-}
-
-func (r *processRunner) start(ctx context.Context, o Options) (*Server, error) {
-	s := &Server{Secret: bootstrapSecret(), Log: new(recorder), cache: map[string]any{}, done: make(chan struct{})}
-	var public, admin string
-	var err error
-	if o.From != nil { // the issuer is the public address, so the addresses stay
-		s.Dir, s.Secret, s.Log = o.From.Dir, o.From.Secret, o.From.Log
-		public, admin = strings.TrimPrefix(o.From.Public, "http://"), strings.TrimPrefix(o.From.Admin, "http://")
-	} else {
-		if s.Dir, err = r.dir(); err != nil {
-			return nil, err
-		}
-		if public, admin, err = freePorts(); err != nil {
-			return nil, err
-		}
-	}
-	if o.Merged {
-		admin = public
-	}
-	s.Public, s.Admin = "http://"+public, "http://"+admin
-	canary(s.Secret)
-
-	env := map[string]string{
-		"WRIT_LISTEN": public, "WRIT_ADMIN_LISTEN": admin, "WRIT_DATA_DIR": s.data(), "WRIT_BOOTSTRAP_SECRET": s.Secret,
-		"WRIT_DECISION_LOG": s.decisions(),
-	}
-	command := o.Command
-	if command == "" {
-		command = "serve"
-	}
-	if command == "dev" {
-		s.dev = true
-		delete(env, "WRIT_DATA_DIR")
-		delete(env, "WRIT_BOOTSTRAP_SECRET")
-	}
-	for k, v := range o.Env {
-		env[k] = v
-	}
-	args := []string{command}
-	if o.Config != "" {
-		file := filepath.Join(s.Dir, "writ.yaml")
-		if err := os.WriteFile(file, []byte(o.Config), 0o600); err != nil {
-			return nil, err
-		}
-		args = append(args, "--config", file)
-	}
-	s.cmd = exec.Command(r.binary, append(args, o.Args...)...) // not bound to ctx: a shared server outlives its first test
-	s.cmd.Dir, s.cmd.Env = s.Dir, environment(env)
-	stdout, err := appendTo(s.stdout())
-	if err != nil {
-		return nil, err
-	}
-	defer stdout.Close()
-	stderr, err := appendTo(s.stderr())
-	if err != nil {
-		return nil, err
-	}
-	defer stderr.Close()
-	s.cmd.Stdout, s.cmd.Stderr = stdout, stderr
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() { s.err = s.cmd.Wait(); close(s.done) }()
-	if err := s.awaitReady(ctx); err != nil {
-		s.Kill()
-		return nil, fmt.Errorf("%w\nstdout: %s\nstderr: %s", err, s.text(s.stdout()), s.text(s.stderr()))
-	}
-	return s, nil
-}
-
-func (r *processRunner) Command(ctx context.Context, o Options, args ...string) Output {
-	ctx, cancel := context.WithTimeout(ctx, commandWithin)
-	defer cancel()
-	dir, err := r.dir()
-	if err != nil {
-		return Output{Code: -1, Stderr: err.Error()}
-	}
-	if o.Config != "" {
-		file := filepath.Join(dir, "writ.yaml")
-		if err := os.WriteFile(file, []byte(o.Config), 0o600); err != nil {
-			return Output{Code: -1, Stderr: err.Error()}
-		}
-		args = append(args, "--config", file)
-	}
-	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, r.binary, append(args, o.Args...)...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, environment(o.Env), &stdout, &stderr
-	err = cmd.Run()
-	out := Output{Stdout: stdout.String(), Stderr: stderr.String()}
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		out.Code = exit.ExitCode()
-	case err != nil:
-		out.Code, out.Stderr = -1, out.Stderr+err.Error()
-	}
-	if ctx.Err() != nil {
-		out.Code, out.Stderr = -1, out.Stderr+"\n(the command did not end by itself)"
-	}
-	return out
 }
 
 func (s *Server) awaitReady(ctx context.Context) error {
@@ -259,8 +258,8 @@ func (s *Server) awaitReady(ctx context.Context) error {
 			}
 		}
 		select {
-		case <-s.done:
-			return fmt.Errorf("the server ended before it was ready: %v", s.err)
+		case <-s.run.done():
+			return fmt.Errorf("the server ended before it was ready: %v", s.run.failure())
 		case <-ctx.Done():
 			return fmt.Errorf("the server was not ready within %s", readyWithin)
 		case <-time.After(pollEvery):
@@ -268,39 +267,43 @@ func (s *Server) awaitReady(ctx context.Context) error {
 	}
 }
 
-// Stop sends SIGTERM and waits for the end, which must be a clean one.
+// Stop ends the server as SIGTERM does and waits for the end, which must be a clean one.
 func (s *Server) Stop() error {
 	if s.stopped {
 		return nil
 	}
 	s.stopped = true
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := s.run.terminate(); err != nil {
 		return err
 	}
 	select {
-	case <-s.done:
+	case <-s.run.done():
 	case <-time.After(stopWithin):
 		s.Kill()
 		return fmt.Errorf("the server did not stop within %s of SIGTERM", stopWithin)
 	}
-	if s.err != nil {
-		return fmt.Errorf("the server ended with %w\nstderr: %s", s.err, tail(s.text(s.stderr())))
+	if err := s.run.failure(); err != nil {
+		return fmt.Errorf("the server ended with %w\nstderr: %s", err, tail(s.text(s.stderr())))
 	}
-	return nil
+	return s.run.collect()
 }
 
 // Kill is kill -9.
 func (s *Server) Kill() {
 	s.stopped, s.killed = true, true
 	s.Log.forgive()
-	_ = s.cmd.Process.Kill()
-	<-s.done
+	_ = s.run.kill() // it may have ended
+	<-s.run.done()
+	_ = s.run.collect() // finish does it too, and says what is wrong
 }
 
 // finish stops the server and returns what is wrong with all that it wrote.
 func (s *Server) finish() []error {
 	var problems []error
 	if err := s.Stop(); err != nil {
+		problems = append(problems, err)
+	}
+	if err := s.run.collect(); err != nil {
 		problems = append(problems, err)
 	}
 	if !s.dev {
@@ -310,148 +313,41 @@ func (s *Server) finish() []error {
 		}
 	}
 	for _, f := range []string{s.stdout(), s.stderr()} {
+		text, _ := os.ReadFile(f)
 		for _, bad := range []string{"panic:", "DATA RACE", "goroutine 1 ["} {
-			if strings.Contains(s.text(f), bad) {
-				problems = append(problems, fmt.Errorf("%s in %s: %s", bad, filepath.Base(f), tail(s.text(f))))
+			if strings.Contains(string(text), bad) {
+				problems = append(problems, fmt.Errorf("%s in %s: %s", bad, filepath.Base(f), tail(string(text))))
 			}
 		}
 	}
-	return problems
-}
-
-// leaks looks for every secret known to the tests in every byte that the server wrote.
-func (s *Server) leaks() []error {
-	var problems []error
-	secrets := knownCanaries()
-	err := filepath.WalkDir(s.Dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		for _, c := range secrets {
-			if i := bytes.Index(b, []byte(c)); i >= 0 {
-				name, _ := filepath.Rel(s.Dir, path)
-				problems = append(problems, fmt.Errorf("secret %.12q… found in clear in %s near %q", c, name,
-					b[max(0, i-80):min(len(b), i+12)]))
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := s.run.remove(); err != nil {
 		problems = append(problems, err)
 	}
 	return problems
 }
 
-// logLine is what the tests read of a line of the decision log.
-type logLine struct {
-	DecisionID string          `json:"decision_id"`
-	ParentID   string          `json:"parent_id"`
-	RequestID  string          `json:"request_id"`
-	Entrypoint string          `json:"entrypoint"`
-	Route      string          `json:"route"`
-	Allow      *bool           `json:"allow"`
-	Input      json.RawMessage `json:"input"`
-	Error      any             `json:"error"`
-	Reasons    []struct {
-		Code string `json:"code"`
-	} `json:"reasons"`
-}
-
-func (s *Server) decisionLog() ([]logLine, error) {
-	var lines []logLine
-	for n, text := range strings.Split(s.text(s.decisions()), "\n") {
-		if text == "" {
-			continue
-		}
-		var line logLine
-		if err := json.Unmarshal([]byte(text), &line); err != nil {
-			return nil, fmt.Errorf("decision log, line %d: %w: %.200s", n+1, err, text)
-		}
-		lines = append(lines, line)
-	}
-	return lines, nil
-}
-
-// account holds the decision log against the Decision-Id headers of all replies: one line each, and no line without a reply.
-func (s *Server) account() []error {
-	lines, err := s.decisionLog()
-	if err != nil {
-		return []error{err}
-	}
-	count := map[string]int{}
-	for _, line := range lines {
-		count[line.DecisionID]++
-	}
-	replies := s.Log.decisions()
-	var problems []error
-	report := func(format string, args ...any) {
-		if len(problems) < 8 {
-			problems = append(problems, fmt.Errorf("decision log: "+format, args...))
-		}
-	}
-	for id, request := range replies {
-		if count[id] != 1 && !(s.Log.lost[id] && count[id] == 0) {
-			report("%d lines for Decision-Id %s of %s, want exactly one", count[id], id, request)
-		}
-	}
-	for _, line := range lines {
-		if s.guests {
-			break
-		}
-		_, known := replies[line.DecisionID]
-		_, parent := replies[line.ParentID]
-		switch {
-		case line.ParentID == "" && !known:
-			report("line %s (%s) belongs to no reply", line.DecisionID, line.Route)
-		case line.ParentID != "" && !parent:
-			report("line %s (%s) names parent %s, which no reply carried", line.DecisionID, line.Route, line.ParentID)
-		}
-	}
-	return problems
-}
-
-// recorder remembers the Decision-Id of each reply. A server that continues another shares it.
-type recorder struct {
-	mu   sync.Mutex
-	ids  map[string]string
-	lost map[string]bool // lines that a killed server may not have written
-}
-
-// forgive says that the server is about to be killed: what waits in the log's queue is lost, unless the log is required.
-func (r *recorder) forgive() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.lost = map[string]bool{}
-	for id := range r.ids {
-		r.lost[id] = true
+// leftOut leaves a test out where it cannot run or would only run again, and says why.
+func leftOut(t *testing.T, where bool, why string) {
+	t.Helper()
+	if where {
+		suite.mu.Lock()
+		suite.leftOut = append(suite.leftOut, t.Name()+": "+why)
+		suite.mu.Unlock()
+		t.Skip("e2e: left out: " + why)
 	}
 }
 
-func (r *recorder) note(id, request string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ids == nil {
-		r.ids = map[string]string{}
-	}
-	if before, ok := r.ids[id]; ok {
-		return fmt.Errorf("Decision-Id %s was given to %s and to %s", id, before, request)
-	}
-	r.ids[id] = request
-	return nil
+// once per run is enough for what concerns the binary alone; the usual runner has it.
+func binaryOnly(t *testing.T) {
+	t.Helper()
+	leftOut(t, suite.runner.Name() != "process" || suite.store != "sqlite",
+		"it is about the binary on this machine and the embedded store: E2E_RUNNER=process E2E_STORE=sqlite runs it")
 }
 
-func (r *recorder) decisions() map[string]string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out := make(map[string]string, len(r.ids))
-	for k, v := range r.ids {
-		out[k] = v
-	}
-	return out
+// onMongoDB leaves out what needs a database that several nodes can share.
+func onMongoDB(t *testing.T) {
+	t.Helper()
+	leftOut(t, suite.store != "mongo", "the embedded store is for one node: E2E_STORE=mongo runs it")
 }
 
 func freePorts() (public, admin string, err error) {

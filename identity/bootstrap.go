@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 	"go.yaml.in/yaml/v3"
@@ -21,8 +22,10 @@ const (
 	bootstrapMark = "bootstrap"
 	// leastSecret is the least number of characters of a secret that a caller chooses.
 	leastSecret = 32
-	// bootAttempts bounds how often a start-up change is tried against a moving authority sequence.
-	bootAttempts = 16
+	// bootAttempts bounds how often a start-up change is tried against a moving authority sequence, bootPause apart: what is in the
+	// way may be a transaction of another node that has not committed yet.
+	bootAttempts = 100
+	bootPause    = 50 * time.Millisecond
 )
 
 // atStart runs one start-up change: prepare reads the state and says what to write, nothing being nil.
@@ -43,6 +46,11 @@ func (r *Room) atStart(
 		err = r.commit(ctx, entry, &write{sequence: sequence, action: action, target: target, apply: apply})
 		if !errors.Is(err, enforce.ErrRetry) {
 			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(bootPause):
 		}
 	}
 	return fmt.Errorf("%s: the store keeps changing: %w", action, enforce.ErrBusy)

@@ -34,8 +34,10 @@ const (
 
 	jwksMaxAge = "public, max-age=300"
 	keyPage    = 100
-	// openAttempts bounds how often the first key is tried for when other nodes start at the same time.
-	openAttempts = 8
+	// openAttempts bounds how often the first key is tried for when other nodes start at the same time, openPause apart: what is in
+	// the way may be a transaction that has not committed yet.
+	openAttempts = 100
+	openPause    = 50 * time.Millisecond
 )
 
 // keys is the ring of signing keys as the store has it, unsealed.
@@ -81,8 +83,17 @@ func (k *keys) open(ctx context.Context) error {
 		if slices.ContainsFunc(records, func(key *storage.Key) bool { return key.State == stateActive }) {
 			return k.set(records)
 		}
-		if err := k.create(ctx); err != nil && !errors.Is(err, storage.ErrStale) {
+		err = k.create(ctx)
+		if err != nil && !errors.Is(err, storage.ErrStale) {
 			return fmt.Errorf("make the first signing key: %w", err)
+		}
+		if err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(openPause):
 		}
 	}
 	return fmt.Errorf("make the first signing key: %w: other writers are in the way; try again", storage.ErrUnavailable)

@@ -202,11 +202,7 @@ func openSealer(ctx context.Context, store storage.Store, config *Config) (*seal
 		return nil, fmt.Errorf("kek_file (mode 0600): %w", err)
 	}
 	if first {
-		setting, err = makeKeyset(ctx, store, kek)
-		if errors.Is(err, storage.ErrStale) || errors.Is(err, storage.ErrConflict) { // another node was first
-			setting, err = storage.Get[storage.Setting](ctx, store, keysetID)
-		}
-		if err != nil {
+		if setting, err = firstKeyset(ctx, store, kek); err != nil {
 			return nil, fmt.Errorf("make the keyset: %w", err)
 		}
 	}
@@ -215,6 +211,35 @@ func openSealer(ctx context.Context, store storage.Store, config *Config) (*seal
 		return nil, fmt.Errorf("kek_file: %w", err)
 	}
 	return sealer, nil
+}
+
+// A node that starts beside others asks so often, with this pause, whether one of them made the keyset.
+const (
+	keysetAttempts = 100
+	keysetPause    = 50 * time.Millisecond
+)
+
+// firstKeyset makes the keyset or takes the one that another node makes at the same moment. That one may be there only a while after
+// it was in the way: a store may tell of a conflict before the other transaction commits, and that may fail.
+func firstKeyset(ctx context.Context, store storage.Store, kek seal.KEK) (*storage.Setting, error) {
+	var err error
+	for range keysetAttempts {
+		var setting *storage.Setting
+		setting, err = makeKeyset(ctx, store, kek)
+		if !errors.Is(err, storage.ErrStale) && !errors.Is(err, storage.ErrConflict) {
+			return setting, err
+		}
+		setting, err = storage.Get[storage.Setting](ctx, store, keysetID)
+		if !errors.Is(err, storage.ErrNotFound) {
+			return setting, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(keysetPause):
+		}
+	}
+	return nil, err
 }
 
 func makeKeyset(ctx context.Context, store storage.Store, kek seal.KEK) (*storage.Setting, error) {

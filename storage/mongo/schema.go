@@ -115,7 +115,15 @@ func (s *Store) prepareSchema(ctx context.Context, kinds []storage.Kind) error {
 	if err := s.claimSchema(ctx, declarations); err != nil {
 		return err
 	}
-	if err := s.ensure(ctx, s.authority, authorityAt(0)); err != nil {
+	// Read before it is written: a write would wait for a transaction on it, and the node of that one may have been killed.
+	err := s.authority.FindOne(ctx, authorityAt(0)[:1]).Err()
+	switch {
+	case errors.Is(err, mongo.ErrNoDocuments):
+		err = s.ensure(ctx, s.authority, authorityAt(0))
+	case err != nil:
+		err = s.refused(ctx, err)
+	}
+	if err != nil {
 		return fmt.Errorf("create %s: %w", authorityName, err)
 	}
 	s.kinds = map[string]*collection{}

@@ -218,3 +218,30 @@ func TestDocumentsAreReadable(t *testing.T) {
 		t.Errorf("expires is %v", got)
 	}
 }
+
+// TestOpenDoesNotWaitForTheTransactionOfADeadNode opens while a change is under way that nobody will end.
+func TestOpenDoesNotWaitForTheTransactionOfADeadNode(t *testing.T) {
+	uri := database(t)
+	open(t, writmongo.Config{URI: uri})
+	authority := plain(t, uri).Collection("authority")
+	session, err := authority.Database().Client().StartSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.EndSession(context.Background())
+	if err := session.StartTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	under := mongo.NewSessionContext(t.Context(), session)
+	change := bson.D{{Key: "$set", Value: bson.D{{Key: "sequence", Value: int64(7)}}}}
+	if _, err := authority.UpdateOne(under, bson.D{{Key: "_id", Value: "authority"}}, change); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, writmongo.Config{URI: uri})
+	if sequence, err := again.Sequence(t.Context()); err != nil || sequence != 0 {
+		t.Errorf("the sequence is %d (%v), want 0", sequence, err)
+	}
+	if err := session.AbortTransaction(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+)
+
+// composeFile is what the tests read of deploy/compose.yaml.
+type composeFile struct {
+	Services map[string]struct {
+		Image       string            `yaml:"image"`
+		User        string            `yaml:"user"`
+		Environment map[string]string `yaml:"environment"`
+		Secrets     []string          `yaml:"secrets"`
+		Ports       []string          `yaml:"ports"`
+		Volumes     []string          `yaml:"volumes"`
+	} `yaml:"services"`
+	Secrets map[string]struct {
+		File string `yaml:"file"`
+	} `yaml:"secrets"`
+}
+
+// TestTheComposeFile reads deploy/compose.yaml: its variables are Writ's, every secret is a file that the repository does not
+// hold, nothing has a default that would be a password, and the nodes differ in nothing but their ports.
+func TestTheComposeFile(t *testing.T) {
+	binaryOnly(t)
+	body, err := os.ReadFile("../deploy/compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compose composeFile
+	if err := yaml.Unmarshal(body, &compose); err != nil {
+		t.Fatal(err)
+	}
+	known := configKeys(t)
+	for name, service := range compose.Services {
+		for key, value := range service.Environment {
+			option, isOurs := strings.CutPrefix(key, "WRIT_")
+			if isOurs && !known[strings.ToLower(option)] && !known[strings.ToLower(strings.TrimSuffix(option, "_FILE"))] {
+				t.Errorf("%s: %s is no variable of Writ", name, key)
+			}
+			secretive := regexp.MustCompile(`PASSWORD|SECRET|URI|KEK`).MatchString(key)
+			if secretive && !(strings.HasSuffix(key, "_FILE") && strings.HasPrefix(value, "/run/secrets/")) {
+				t.Errorf("%s: %s is not taken from a secret's file", name, key)
+			}
+			if file, ok := strings.CutPrefix(value, "/run/secrets/"); ok && !slices.Contains(service.Secrets, file) {
+				t.Errorf("%s: %s names a secret that the service is not given", name, key)
+			}
+		}
+		for _, secret := range service.Secrets {
+			if file := compose.Secrets[secret].File; file != "./secrets/"+secret {
+				t.Errorf("%s: the secret %s is in %q, want a file below secrets", name, secret, file)
+			}
+		}
+		for _, port := range service.Ports {
+			if !strings.HasPrefix(port, "127.0.0.1:") {
+				t.Errorf("%s: port %s is open to the world", name, port)
+			}
+		}
+		if strings.HasSuffix(service.Image, ":latest}") || !strings.Contains(service.Image, ":-") {
+			t.Errorf("%s: the image %s is not pinned with a way to replace it", name, service.Image)
+		}
+	}
+	one, two := compose.Services["writ-1"], compose.Services["writ-2"]
+	one.Ports, two.Ports = nil, nil
+	if diff := cmp.Diff(one, two); diff != "" || len(one.Environment) == 0 {
+		t.Errorf("the nodes differ (-one +two):\n%s", diff)
+	}
+	ignore, err := os.ReadFile("../.gitignore")
+	if err != nil || !strings.Contains("\n"+string(ignore), "\n/deploy/secrets/\n") {
+		t.Errorf("git does not ignore deploy/secrets (%v)", err)
+	}
+}
+
+// TestComposeTakesTheFile has docker-compose judge the file, with and without the variables that it demands.
+func TestComposeTakesTheFile(t *testing.T) {
+	binaryOnly(t)
+	compose, err := exec.LookPath("docker-compose")
+	leftOut(t, err != nil, "there is no docker-compose on this machine to judge deploy/compose.yaml; its text is read by another test")
+	config := func(env ...string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), compose, "--file", "compose.yaml", "config")
+		cmd.Dir = "../deploy"
+		cmd.Env = append(environment(nil), env...)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	user, issuer := "WRIT_USER=1000:1000", "WRIT_ISSUER=https://auth.example.com"
+	if out, err := config(user, issuer); err != nil || !strings.Contains(out, "writ-2") {
+		t.Errorf("docker-compose config: %v\n%s", err, out)
+	}
+	for _, set := range []string{user, issuer} {
+		if out, err := config(set); err == nil {
+			t.Errorf("docker-compose config takes the file with nothing but %s:\n%s", set, out)
+		}
+	}
+}
+
+// configKeys are the configuration keys that the binary knows.
+func configKeys(t *testing.T) map[string]bool {
+	t.Helper()
+	out := suite.runner.Command(t.Context(), Options{}, "config", "show", "--output", "json")
+	var shown []struct{ Key string }
+	if err := json.Unmarshal([]byte(out.Stdout), &shown); err != nil || len(shown) == 0 {
+		t.Fatalf("writ config show: %v\n%s%s", err, out.Stdout, out.Stderr)
+	}
+	keys := map[string]bool{}
+	for _, option := range shown {
+		keys[option.Key] = true
+	}
+	return keys
+}
+
+// TestTheOperationsGuideRuns runs the commands of docs/operations.md: the secrets, and two nodes on one database.
+func TestTheOperationsGuideRuns(t *testing.T) {
+	onMongoDB(t)
+	leftOut(t, suite.runner.Name() != "process", "its commands run the binary on this machine: E2E_RUNNER=process runs it")
+	for _, needed := range []string{"openssl"} {
+		_, err := exec.LookPath(needed)
+		leftOut(t, err != nil, "there is no "+needed+" on this machine to run the commands of docs/operations.md")
+	}
+	text, blocks := guide(t, "docs/operations.md")
+	script := strings.Join(blocks, "\n")
+	uri := regexp.MustCompile(`mongodb://[^\s'"]*replicaSet=rs0`)
+	for _, address := range []string{"127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:8083"} {
+		free, _, err := freePorts()
+		if err != nil {
+			t.Fatal(err)
+		}
+		script = strings.ReplaceAll(script, address, free)
+	}
+	own := newCluster(suite.db)
+	script = strings.Replace(script, uri.FindString(text), own.db.local(own.name), 1)
+	out := runScript(t, script)
+	if strings.Count(out, `"status":"ready"`) != 2 || !strings.Contains(out, `"username":"root"`) && !strings.Contains(out, `"root"`) {
+		t.Errorf("the nodes are not ready, or one does not know the token of the other:\n%s", out)
+	}
+	for _, secret := range []string{"mongo_root_password", "kek"} {
+		if !strings.Contains(script, secret) {
+			t.Errorf("the guide does not make %s", secret)
+		}
+	}
+	if _, err := os.Stat(filepath.FromSlash("../deploy/mongo-init.js")); err != nil {
+		t.Error(err)
+	}
+}
