@@ -7,6 +7,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
 )
 
 // evaluation is what one evaluation needs and the next can use again: a deadline that ends it, the engine's cache of rule
@@ -187,7 +188,7 @@ func (c *ruleCache) Keys() []ast.Ref {
 }
 
 // dataCache gives the engine the data document itself. It is read-only, so one serves all evaluations of a snapshot; what
-// it does not find, the engine looks up in the store, which does not find it either.
+// it does not find, the engine asks of a wholeStore.
 type dataCache struct{ root ast.Object }
 
 // Get returns the base document that ref names, or nil.
@@ -211,3 +212,13 @@ func (c dataCache) Get(ref ast.Ref) ast.Value {
 
 // Put does nothing: everything is there.
 func (dataCache) Put(ast.Ref, ast.Value) {}
+
+// wholeStore is a store whose whole document is a dataCache: what is read from it is not there, and is not looked for again.
+type wholeStore struct{ storage.Store }
+
+var errNoData = &storage.Error{Code: storage.NotFoundErr, Message: "no such data"}
+
+// Read finds nothing.
+func (wholeStore) Read(context.Context, storage.Transaction, storage.Path) (any, error) {
+	return nil, errNoData
+}

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math"
@@ -99,86 +100,106 @@ func (f *Facts) json() []byte {
 
 type window struct{ from, to int64 }
 
-// grantMap is {tenant: {resource: {action: {via: {"not_before", "not_after"}}}}}.
+// right is a grant on its way into a grantMap.
+type right struct {
+	tenant, resource, action, via string
+	window
+}
+
+// grantMap is {tenant: {resource: {action: {via: {"not_before", "not_after"}}}}}. A role gives the same actions on many resources;
+// what is the same is one term, because identities are many and stay in memory.
 func grantMap(grants []Grant) *ast.Term {
 	if len(grants) == 0 {
 		return key.object
 	}
-	type place struct{ tenant, resource, action, via string }
-	windows := make(map[place][]window, len(grants))
-	for _, g := range grants {
-		w := window{0, math.MaxInt64}
+	seen := parts{}
+	return grouped(rights(grants), func(r *right) string { return r.tenant }, func(resources []right) *ast.Term {
+		return grouped(resources, func(r *right) string { return r.resource }, seen.actions)
+	})
+}
+
+// rights sorts the grants. What one source gives in several windows has a number behind the source's name, from the second on.
+func rights(grants []Grant) []right {
+	list := make([]right, len(grants))
+	for i, g := range grants {
+		list[i] = right{g.Tenant, g.Resource, g.Action, g.Via, window{0, math.MaxInt64}}
 		if !g.NotBefore.IsZero() {
-			w.from = g.NotBefore.UnixNano()
+			list[i].from = g.NotBefore.UnixNano()
 		}
 		if !g.NotAfter.IsZero() {
-			w.to = g.NotAfter.UnixNano()
-		}
-		at := place{g.Tenant, g.Resource, g.Action, g.Via}
-		windows[at] = append(windows[at], w)
-	}
-	tree := map[string]map[string]map[string]map[string]window{}
-	for at, list := range windows {
-		actions := branch(branch(tree, at.tenant), at.resource)
-		for n, w := range union(list) {
-			via := at.via
-			if n > 0 { // one source may give a right in several windows
-				via += "#" + strconv.Itoa(n+1)
-			}
-			branch(actions, at.action)[via] = w
+			list[i].to = g.NotAfter.UnixNano()
 		}
 	}
-	shared := interned{}
-	return tier(tree, func(resources map[string]map[string]map[string]window) *ast.Term {
-		return tier(resources, shared.actions)
+	slices.SortFunc(list, func(a, b right) int {
+		return cmp.Or(
+			strings.Compare(a.tenant, b.tenant), strings.Compare(a.resource, b.resource), strings.Compare(a.action, b.action),
+			strings.Compare(a.via, b.via), cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to),
+		)
 	})
+	return union(list)
 }
 
-// interned holds the parts of one grant map by what they say. The grants of a role differ in their resource and little else, so
-// that one value stands below many of them: a mirror of many identities stays small, and the collector has little to walk.
-type interned map[string]*ast.Term
-
-func (in interned) actions(actions map[string]map[string]window) *ast.Term {
-	said := make([]string, 0, len(actions))
-	for action, vias := range actions {
-		said = append(said, strconv.Quote(action)+describeWindows(vias))
+// union joins windows of the same right that overlap or touch.
+func union(sorted []right) []right {
+	joined := sorted[:1]
+	via, again := sorted[0].via, 1
+	for _, r := range sorted[1:] {
+		last := &joined[len(joined)-1]
+		same := r.tenant == last.tenant && r.resource == last.resource && r.action == last.action && r.via == via
+		if same && r.from <= last.to {
+			last.to = max(last.to, r.to)
+			continue
+		}
+		if again++; !same {
+			via, again = r.via, 1
+		}
+		if again > 1 {
+			r.via += "#" + strconv.Itoa(again)
+		}
+		joined = append(joined, r)
 	}
-	return in.once("a", said, func() *ast.Term { return tier(actions, in.windows) })
+	return joined
 }
 
-func (in interned) windows(vias map[string]window) *ast.Term {
-	return in.once("v", []string{describeWindows(vias)}, func() *ast.Term {
-		return tier(vias, func(w window) *ast.Term {
-			return in.once("w", []string{describeWindow(w)}, func() *ast.Term {
-				return object(pair{key.notBefore, bound(w.from)}, pair{key.notAfter, bound(w.to)})
-			})
-		})
+// grouped is an object with one member for each run of rights of one name.
+func grouped(list []right, name func(*right) string, build func([]right) *ast.Term) *ast.Term {
+	var pairs []pair
+	for len(list) > 0 {
+		n := 1
+		for n < len(list) && name(&list[n]) == name(&list[0]) {
+			n++
+		}
+		pairs = append(pairs, pair{text(name(&list[0])), build(list[:n])})
+		list = list[n:]
+	}
+	return object(pairs...)
+}
+
+// parts are the terms of an identity's grants below a resource, by what they say.
+type parts map[string]*ast.Term
+
+func (p parts) actions(list []right) *ast.Term {
+	var buffer [256]byte
+	k := buffer[:0]
+	for i := range list {
+		k = appendName(appendName(k, list[i].action), list[i].via)
+		k = binary.AppendVarint(binary.AppendVarint(k, list[i].from), list[i].to)
+	}
+	if term := p[string(k)]; term != nil {
+		return term
+	}
+	term := grouped(list, func(r *right) string { return r.action }, func(vias []right) *ast.Term {
+		return grouped(vias, func(r *right) string { return r.via }, func(one []right) *ast.Term { return one[0].term() })
 	})
-}
-
-// once builds the value that is said to be this the first time, and returns it each time.
-func (in interned) once(level string, said []string, build func() *ast.Term) *ast.Term {
-	slices.Sort(said)
-	name := level + strings.Join(said, ",")
-	term := in[name]
-	if term == nil {
-		term = build()
-		in[name] = term
-	}
+	p[string(k)] = term
 	return term
 }
 
-func describeWindows(vias map[string]window) string {
-	said := make([]string, 0, len(vias))
-	for via, w := range vias {
-		said = append(said, strconv.Quote(via)+describeWindow(w))
+func (w window) term() *ast.Term {
+	if w == (window{0, math.MaxInt64}) {
+		return key.always
 	}
-	slices.Sort(said)
-	return "{" + strings.Join(said, ",") + "}"
-}
-
-func describeWindow(w window) string {
-	return strconv.FormatInt(w.from, 36) + ":" + strconv.FormatInt(w.to, 36)
+	return object(pair{key.notAfter, bound(w.to)}, pair{key.notBefore, bound(w.from)})
 }
 
 func bound(n int64) *ast.Term {
@@ -204,28 +225,6 @@ func tier[V any](m map[string]V, build func(V) *ast.Term) *ast.Term {
 		pairs = append(pairs, pair{text(k), build(v)})
 	}
 	return object(pairs...)
-}
-
-// union joins windows that overlap or touch.
-func union(list []window) []window {
-	if len(list) == 1 {
-		return list
-	}
-	slices.SortFunc(list, func(a, b window) int {
-		if a.from != b.from {
-			return cmp.Compare(a.from, b.from)
-		}
-		return cmp.Compare(a.to, b.to)
-	})
-	joined := list[:1]
-	for _, w := range list[1:] {
-		if last := &joined[len(joined)-1]; w.from <= last.to {
-			last.to = max(last.to, w.to)
-		} else {
-			joined = append(joined, w)
-		}
-	}
-	return joined
 }
 
 // Scopes is a prepared list of permissions that limits rights. It is immutable and safe for concurrent use; nil limits to

@@ -35,12 +35,12 @@ type keys struct {
 	active, notBefore, notAfter, protected, temporaryPassword, groups, roles, grants, grantTypes    *ast.Term
 	retrievable, attributes, grantType, named, candidates, lifetime, refresh, format                *ast.Term
 	allow, reasons, obligations, code, rule                                                         *ast.Term
-	any, empty, forever, zero, yes, no, null, object, array                                         *ast.Term
+	any, empty, forever, zero, yes, no, null, object, array, always                                 *ast.Term
 }
 
 func newKeys() *keys {
 	s := ast.StringTerm
-	return &keys{
+	k := &keys{
 		entrypoint: s("entrypoint"), subject: s("subject"), action: s("action"), resource: s("resource"), context: s("context"),
 		caller: s("caller"), client: s("client"), token: s("token"), now: s("now"),
 
@@ -63,6 +63,9 @@ func newKeys() *keys {
 		any: s("*"), empty: ast.InternedEmptyString, forever: number(Forever), zero: number(0), yes: ast.InternedBooleanTrue,
 		no: ast.InternedBooleanFalse, null: ast.InternedNullTerm, object: ast.InternedEmptyObject, array: ast.InternedEmptyArray,
 	}
+	k.always = object(pair{k.notAfter, k.forever}, pair{k.notBefore, k.zero})
+	settle(k.always.Value)
+	return k
 }
 
 func number(n int64) *ast.Term { return ast.InternedTerm(n) }
@@ -271,12 +274,17 @@ func (t *terms) names(list []string) *ast.Term {
 	var buffer [256]byte
 	k := buffer[:0]
 	for _, name := range list {
-		k = append(binary.AppendUvarint(k, uint64(len(name))), name...)
+		k = appendName(k, name)
 	}
 	if term := t.sets.find(k); term != nil {
 		return term
 	}
 	return t.sets.add(string(k), nameSet(list))
+}
+
+// appendName appends a name so that no two lists of names look alike.
+func appendName(k []byte, name string) []byte {
+	return append(binary.AppendUvarint(k, uint64(len(name))), name...)
 }
 
 // action without properties recurs.

@@ -54,7 +54,7 @@ func newSnapshot(ctx context.Context, s *set, compiler *ast.Compiler) (*snapshot
 	for _, e := range entrypoints() {
 		query, err := rego.New(
 			rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(e.resultRef())))),
-			rego.Compiler(compiler), rego.Store(store), rego.Transaction(txn), rego.StrictBuiltinErrors(true),
+			rego.Compiler(compiler), rego.Store(wholeStore{store}), rego.Transaction(txn), rego.StrictBuiltinErrors(true),
 		).PrepareForEval(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("entrypoint %s: %w", e, err)

@@ -69,14 +69,14 @@ func closed(ctx context.Context, l *load, connections int, duration time.Duratio
 	})
 }
 
-// warm sends like closed, for at least the duration, and until every distinct request was sent about once.
+// warm sends like closed, for at least the duration, and until each connection has gone through its part of the distinct requests.
 func warm(ctx context.Context, l *load, connections int, duration time.Duration) error {
 	start := time.Now()
 	end := start.Add(duration)
-	var sent atomic.Int64
-	_, err := drive(ctx, l, connections, start, func(_ *outcome) (due time.Time, more bool) {
+	part := (l.distinct + connections - 1) / connections
+	_, err := drive(ctx, l, connections, start, func(o *outcome) (due time.Time, more bool) {
 		due = time.Now()
-		return due, sent.Add(1) <= int64(l.distinct) || due.Before(end)
+		return due, o.wrong+len(o.latencies) < max(part, 1) || due.Before(end)
 	})
 	return err
 }

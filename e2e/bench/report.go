@@ -112,12 +112,16 @@ func (r *results) write(w io.Writer) error {
 	table(&b, []string{"row", "what", "measured", "budget", "factor", "", "p50", "p99", "per second", "resident"}, lines)
 	lines = nil
 	for _, m := range r.Measurements {
-		lines = append(lines, append([]string{
+		late := ""
+		if m.Open != nil {
+			late = number(m.Open.Late/1000, 2) + " ms"
+		}
+		lines = append(lines, append(append([]string{
 			m.Name, m.What, number(m.CPUMicros, 1), spread(m.Rounds), number(m.Allocs, 0), number(m.Bytes/1024, 1), number(100*m.Busy, 0) + " %",
-		}, m.cells()...))
+		}, m.cells()...), late))
 	}
 	table(&b, []string{
-		"load", "what", "µs CPU", "rounds", "allocations", "KiB allocated", "server busy", "p50", "p99", "per second", "resident",
+		"load", "what", "µs CPU", "rounds", "allocations", "KiB allocated", "server busy", "p50", "p99", "per second", "resident", "generator late, p99",
 	}, lines)
 	for _, m := range r.Measurements {
 		if m.Wrong > 0 {

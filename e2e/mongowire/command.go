@@ -36,8 +36,8 @@ func commands() map[string]command {
 			run: findCommand, collection: true, inside: true, reads: true,
 			fields: []string{"filter", "sort", "projection", "skip", "limit", "batchSize", "singleBatch"},
 		},
-		"getMore":     {run: getMore, inside: true, fields: []string{"collection", "batchSize"}},
-		"killCursors": {run: killCursors, inside: true, collection: true, fields: []string{"cursors"}},
+		"getMore":     {run: getMore, inside: true, fields: []string{"collection", "batchSize", "readConcern"}},
+		"killCursors": {run: killCursors, inside: true, collection: true, fields: []string{"cursors", "readConcern"}},
 
 		"insert": {run: insert, collection: true, inside: true, writes: true, retryable: true, fields: []string{"documents", "ordered"}},
 		"update": {run: update, collection: true, inside: true, writes: true, retryable: true, fields: []string{"updates", "ordered"}},

@@ -161,6 +161,7 @@ func getMore(c *call) (bson.D, error) {
 	if count == 0 {
 		c.args.failed(fail(codeBadValue, "batchSize of getMore must be positive"))
 	}
+	at := c.repeatedSnapshot()
 	if c.args.err != nil {
 		return nil, c.args.err
 	}
@@ -168,14 +169,35 @@ func getMore(c *call) (bson.D, error) {
 	if found == nil || found.transaction != nil && closed(found.transaction.done) {
 		return nil, fail(codeCursorNotFound, "cursor id %d not found", id)
 	}
-	if found.ns != ns || found.session != c.session || found.transaction != c.transaction {
+	if found.ns != ns || found.session != c.session || found.transaction != c.transaction ||
+		at != nil && (found.snapshot == nil || *found.snapshot != *at) {
 		c.server.cursors.put(found)
-		return nil, fail(codeUnauthorized, "cursor id %d belongs to another collection, session or transaction", id)
+		return nil, fail(codeUnauthorized, "cursor id %d belongs to another collection, session, transaction or snapshot", id)
 	}
 	return c.server.cursors.reply(found, "nextBatch", count, false)
 }
 
+// repeatedSnapshot reads the readConcern that the Go driver repeats in every command of a snapshot session, also where a cursor has its
+// own already.
+func (c *call) repeatedSnapshot() *primitive.Timestamp {
+	if !c.args.has("readConcern") {
+		return nil
+	}
+	r := args{where: "readConcern", doc: c.args.document("readConcern")}
+	r.only("level", "atClusterTime")
+	value, _ := lookup(r.doc, "atClusterTime")
+	at, ok := value.(primitive.Timestamp)
+	if r.text("level") != "snapshot" || !ok {
+		r.failed(refuse("the read concern %v of %s", r.doc, c.name))
+	}
+	c.args.failed(r.err)
+	return &at
+}
+
 func killCursors(c *call) (bson.D, error) {
+	if c.repeatedSnapshot(); c.args.err != nil {
+		return nil, c.args.err
+	}
 	value, _ := lookup(c.args.doc, "cursors")
 	list, ok := value.(bson.A)
 	if !ok {
@@ -194,7 +216,9 @@ func killCursors(c *call) (bson.D, error) {
 		}
 	}
 	return bson.D{
-		{Key: "cursorsKilled", Value: killed}, {Key: "cursorsNotFound", Value: missing},
-		{Key: "cursorsAlive", Value: bson.A{}}, {Key: "cursorsUnknown", Value: bson.A{}},
+		{Key: "cursorsKilled", Value: killed},
+		{Key: "cursorsNotFound", Value: missing},
+		{Key: "cursorsAlive", Value: bson.A{}},
+		{Key: "cursorsUnknown", Value: bson.A{}},
 	}, nil
 }

@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/256dpi/lungo v0.4.0
+	github.com/google/go-cmp v0.7.0
 	github.com/tidwall/btree v1.8.1
 	go.mongodb.org/mongo-driver v1.17.9
 	go.mongodb.org/mongo-driver/v2 v2.9.3

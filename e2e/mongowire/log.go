@@ -183,8 +183,10 @@ func encodeRecord(s *state, ops []op, o *outcome) []byte {
 
 func encodeOutcome(o *outcome) bson.D {
 	return bson.D{
-		{Key: "i", Value: primitive.Binary{Data: []byte(o.session)}}, {Key: "n", Value: o.number},
-		{Key: "c", Value: o.command}, {Key: "r", Value: o.reply},
+		{Key: "i", Value: primitive.Binary{Data: []byte(o.session)}},
+		{Key: "n", Value: o.number},
+		{Key: "c", Value: o.command},
+		{Key: "r", Value: o.reply},
 	}
 }
 

@@ -48,9 +48,9 @@ default meant := false
 meant if input.caller.plane == ""
 
 meant if {
+	data.settings.audiences[input.caller.plane] == {}
 	some audience, true in input.caller.audiences
 	endswith(audience, concat("", ["/", input.caller.plane]))
-	data.settings.audiences[input.caller.plane] == {}
 }
 
 meant if {

@@ -10,7 +10,10 @@ a_question := {
 	"caller": {"plane": "runtime", "scoped": true, "scopes": {"decisions": {"ask": true}}, "audiences": both},
 }
 
-named_audiences := object.union(data.settings, {"audiences": {"runtime": {"https://writ.example/runtime": true}}})
+named_audiences := object.union(data.settings, {"audiences": {
+	"runtime": {"https://writ.example/runtime": true},
+	"management": {"https://writ.example/management": true},
+}})
 
 is_plain(request) := count([1 |
 	admin.plain with input as request
@@ -28,6 +31,53 @@ test_a_question_of_a_service_is_plain if {
 	result := admin.result with input as request with data.settings as named_audiences
 	result == {"allow": true, "reasons": [{"code": "granted", "rule": "admin.granted"}], "obligations": {}}
 }
+
+machine_reader := app("app_reader", {"grants": {"*": {"iam/users": {"read": {"own": always}}}}})
+
+a_reading := {
+	"action": {"name": "read", "properties": {}},
+	"resource": {
+		"type": "iam/users", "id": "u1", "tenant": "acme", "exists": true,
+		"covers": ["iam/users/u1", "iam/users", "iam", "*"],
+	},
+	"caller": {
+		"plane": "management", "scoped": true, "scopes": {"iam": {"*": true}}, "audiences": both, "user_token": false,
+	},
+}
+
+test_reading_an_object_is_plain if {
+	request := asks(machine_reader, a_reading)
+	is_plain(request) == 1
+	result := admin.result with input as request with data.settings as named_audiences
+	result == {"allow": true, "reasons": [{"code": "granted", "rule": "admin.granted"}], "obligations": {}}
+}
+
+test_a_plain_reading_is_what_the_guards_allow[note] if {
+	some note, change in {
+		"as it is": {}, "gone": {"exists": false}, "inactive": {"active": false}, "disabled": {"tenant_enabled": false},
+		"too early": {"not_before": 1001}, "too late": {"not_after": 1000}, "elsewhere": {"tenant": "acme"},
+		"temporary": {"temporary_password": true}, "an ended grant": {"grants": {"*": {"iam/users": {"read": {"own": ended}}}}},
+		"everything": {"grants": {"*": {"*": {"*": {"own": always}}}}}, "a person": {"type": "user"},
+		"of one tenant": {"grants": {"*": {"iam/users": {"read": {"own": ended}}}, "acme": {"iam": {"read": {"own": always}}}}},
+	}
+	every given in [
+		{}, {"caller": {"address": "refused"}}, {"caller": {"tenant": "acme"}}, {"caller": {"plane": "runtime"}},
+		{"caller": {"plane": ""}}, {"caller": {"audiences": {"https://writ.example/management": false}}},
+		{"caller": {"scopes": {"iam": {"*": false}}}}, {"caller": {"user_token": true}}, {"action": {"name": "write"}},
+		{"resource": {"type": "me", "covers": ["me", "*"]}}, {"resource": {"id": "", "tenant": ""}},
+		{"resource": {"tenant": "globex"}}, {"resource": {"exists": false}},
+		{"resource": {"changes": {"tenant": true}, "after": {"tenant": "globex", "tenant_enabled": true}}},
+	] {
+		request := object.union(object.union(asks(machine_reader, a_reading), {"subject": change}), given)
+		is_plain(request) <= is_guarded(request)
+		plain_or_filtered(request)
+	}
+}
+
+# A list is not plain, so that its permit can say which rows it shows.
+plain_or_filtered(request) if request.resource.id != ""
+
+plain_or_filtered(request) if is_plain(request) == 0
 
 test_what_is_plain_is_what_the_guards_allow[note] if {
 	some note, change in {

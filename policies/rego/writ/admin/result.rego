@@ -92,12 +92,12 @@ accepted if {
 default acceptable := false
 
 acceptable if {
-	not input.resource.type in {"iam/users", "iam/groups", "iam/roles", "iam/tenants", "iam/applications", "me"}
+	input.action.name == "read"
+	input.resource.type != "me"
 }
 
 acceptable if {
-	input.action.name == "read"
-	input.resource.type != "me"
+	not input.resource.type in {"iam/users", "iam/groups", "iam/roles", "iam/tenants", "iam/applications", "me"}
 }
 
 acceptable if {
@@ -126,5 +126,6 @@ default obligations := {}
 
 obligations := {"filter": {"tenants": readable_tenants}} if {
 	input.action.name == "read"
+	input.resource.id == ""
 	filtered
 }

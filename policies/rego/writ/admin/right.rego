@@ -35,16 +35,6 @@ implicit if {
 # scope: document
 default granted := false
 
-# A grant of the action itself, which is the usual case.
-granted if {
-	some tenant in [input.resource.tenant, "*"]
-	some resource in input.resource.covers
-	some window in input.subject.grants[tenant][resource][input.action.name]
-	window.not_before <= input.now
-	input.now < window.not_after
-	held_on_arrival(input.action.name)
-}
-
 granted if implicit
 
 granted if {

@@ -9,23 +9,25 @@ package writ.decision
 # labels:
 #   rule: decision.plain
 plain if {
-	# known, usable, valid, settled, scoped
+	# granted
+	own := input.resource.tenant
+	action := input.action.name
+	some tenant in [own, "*"]
+	resources := input.subject.grants[tenant]
+	some resource in input.resource.covers
+	{"not_before": 0, "not_after": 9223372036854775807} in resources[resource][action]
+
+	# known, usable, valid, addressed, settled, scoped
 	object.subset(input, {
 		"subject": {
 			"exists": true, "active": true, "tenant_enabled": true, "temporary_password": false,
 			"not_before": 0, "not_after": 9223372036854775807,
 		},
-		"caller": {"scoped": false},
+		"caller": {"address": "unknown", "scoped": false, "tenant": ""},
 	})
 
-	# addressed
-	input.caller.address in {"allowed", "unknown"}
-	placed
-
-	# granted
-	some tenant in [input.resource.tenant, "*"]
-	some resource in input.resource.covers
-	{"not_before": 0, "not_after": 9223372036854775807} in input.subject.grants[tenant][resource][input.action.name]
+	# placed
+	input.subject.tenant in {"", own}
 
 	# not governed
 	segment := split(input.resource.type, "/")[0]

@@ -12,28 +12,36 @@ default granted := false
 
 granted if {
 	some tenant in [input.resource.tenant, "*"]
+	resources := input.subject.grants[tenant]
 	some resource in input.resource.covers
-	some window in input.subject.grants[tenant][resource][input.action.name]
+	gives(resources[resource])
+}
+
+# METADATA
+# title: Actions that give the action
+# description: |
+#   What is granted on one resource gives the action now: by its name, by "*", or by an action that implies it.
+# labels:
+#   rule: decision.gives
+# scope: document
+gives(actions) if {
+	some window in actions[input.action.name]
 	window.not_before <= input.now
 	input.now < window.not_after
 }
 
-granted if {
-	some tenant in [input.resource.tenant, "*"]
-	some resource in input.resource.covers
-	some window in input.subject.grants[tenant][resource]["*"]
+gives(actions) if {
+	some window in actions["*"]
 	window.not_before <= input.now
 	input.now < window.not_after
 	input.action.name
 	not explicit
 }
 
-granted if {
+gives(actions) if {
 	some action, description in data.catalogue.types[input.resource.type].actions
 	input.action.name in description.implies
-	some tenant in [input.resource.tenant, "*"]
-	some resource in input.resource.covers
-	some window in input.subject.grants[tenant][resource][action]
+	some window in actions[action]
 	window.not_before <= input.now
 	input.now < window.not_after
 }

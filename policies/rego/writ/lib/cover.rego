@@ -14,30 +14,37 @@ package writ.lib
 #   grants.
 # labels:
 #   rule: lib.held
-# scope: document
 held(grants, tenants, resources, action, now) if {
 	some tenant in tenants
+	granted := grants[tenant]
 	some resource in resources
-	some window in grants[tenant][resource][action]
+	gives(granted[resource], resources, action, now)
+}
+
+# METADATA
+# title: Actions that give an action
+# description: |
+#   What is granted on one of the resources gives the action now: by its name, by "*", or by an action that implies it.
+# labels:
+#   rule: lib.gives
+# scope: document
+gives(actions, _, action, now) if {
+	some window in actions[action]
 	window.not_before <= now
 	now < window.not_after
 }
 
-held(grants, tenants, resources, action, now) if {
-	some tenant in tenants
-	some resource in resources
-	some window in grants[tenant][resource]["*"]
+gives(actions, resources, action, now) if {
+	some window in actions["*"]
 	window.not_before <= now
 	now < window.not_after
 	not explicit(resources, action)
 }
 
-held(grants, tenants, resources, action, now) if {
+gives(actions, resources, action, now) if {
 	some granted, description in data.catalogue.types[type_of(resources)].actions
 	action in description.implies
-	some tenant in tenants
-	some resource in resources
-	some window in grants[tenant][resource][granted]
+	some window in actions[granted]
 	window.not_before <= now
 	now < window.not_after
 }

@@ -10,23 +10,23 @@ import data.writ.admin
 # labels:
 #   rule: why.checks.admin
 checks["writ/admin"] := array.concat(caller_checks, [
-	{"stage": 2, "holds": admin.eligible, "code": "not_administrator", "rule": "admin.eligible"},
-	{"stage": change_stage, "holds": admin.unprotected, "code": "system_protected", "rule": "admin.unprotected"},
-	{"stage": change_stage, "holds": admin.remaining, "code": "self_lockout", "rule": "admin.remaining"},
-	{"stage": 3, "holds": admin.placed, "code": "tenant_mismatch", "rule": "admin.placed"},
-	{"stage": 3, "holds": admin.above_system, "code": "system_level_readonly", "rule": "admin.above_system"},
-	{"stage": 3, "holds": granted_or_elsewhere, "code": "not_granted", "rule": "admin.granted"},
-	{"stage": 3, "holds": admin.rights_granted, "code": "not_granted", "rule": "admin.rights_granted"},
-	{"stage": 3, "holds": scoped_or_not_granted, "code": "insufficient_scope", "rule": "admin.scoped"},
-	{"stage": 3, "holds": rights_scoped_or_not_granted, "code": "insufficient_scope", "rule": "admin.rights_scoped"},
-	{"stage": 3, "holds": admin.own, "code": "not_owner", "rule": "admin.own"},
-	{"stage": 3, "holds": admin.proven, "code": "proof_required", "rule": "admin.proven"},
-	{"stage": change_stage, "holds": admin.dominated, "code": "delegation_exceeds_actor", "rule": "admin.dominated"},
-	{"stage": change_stage, "holds": admin.appointed, "code": "root_only", "rule": "admin.appointed"},
-	{"stage": change_stage, "holds": admin.owned_after, "code": "last_owner", "rule": "admin.owned_after"},
-	{"stage": change_stage, "holds": admin.tenant_enabled, "code": "tenant_disabled", "rule": "admin.tenant_enabled"},
-	{"stage": change_stage, "holds": admin.inactive_first, "code": "must_be_inactive", "rule": "admin.inactive_first"},
-	{"stage": change_stage, "holds": admin.conditional, "code": "precondition_required", "rule": "admin.conditional"},
+	[admin.eligible, {"stage": 2, "code": "not_administrator", "rule": "admin.eligible"}],
+	[admin.unprotected, {"stage": change_stage, "code": "system_protected", "rule": "admin.unprotected"}],
+	[admin.remaining, {"stage": change_stage, "code": "self_lockout", "rule": "admin.remaining"}],
+	[admin.placed, {"stage": 3, "code": "tenant_mismatch", "rule": "admin.placed"}],
+	[admin.above_system, {"stage": 3, "code": "system_level_readonly", "rule": "admin.above_system"}],
+	[granted_or_elsewhere, {"stage": 3, "code": "not_granted", "rule": "admin.granted"}],
+	[admin.rights_granted, {"stage": 3, "code": "not_granted", "rule": "admin.rights_granted"}],
+	[scoped_or_not_granted, {"stage": 3, "code": "insufficient_scope", "rule": "admin.scoped"}],
+	[rights_scoped_or_not_granted, {"stage": 3, "code": "insufficient_scope", "rule": "admin.rights_scoped"}],
+	[admin.own, {"stage": 3, "code": "not_owner", "rule": "admin.own"}],
+	[admin.proven, {"stage": 3, "code": "proof_required", "rule": "admin.proven"}],
+	[admin.dominated, {"stage": change_stage, "code": "delegation_exceeds_actor", "rule": "admin.dominated"}],
+	[admin.appointed, {"stage": change_stage, "code": "root_only", "rule": "admin.appointed"}],
+	[admin.owned_after, {"stage": change_stage, "code": "last_owner", "rule": "admin.owned_after"}],
+	[admin.tenant_enabled, {"stage": change_stage, "code": "tenant_disabled", "rule": "admin.tenant_enabled"}],
+	[admin.inactive_first, {"stage": change_stage, "code": "must_be_inactive", "rule": "admin.inactive_first"}],
+	[admin.conditional, {"stage": change_stage, "code": "precondition_required", "rule": "admin.conditional"}],
 ])
 
 # METADATA
@@ -36,11 +36,11 @@ checks["writ/admin"] := array.concat(caller_checks, [
 # labels:
 #   rule: why.caller_checks
 caller_checks := [
-	{"stage": 1, "holds": admin.usable, "code": "not_usable", "rule": "admin.usable"},
-	{"stage": 1, "holds": admin.valid, "code": "outside_validity", "rule": "admin.valid"},
-	{"stage": 1, "holds": admin.addressed, "code": "address_not_allowed", "rule": "admin.addressed"},
-	{"stage": 1, "holds": admin.meant, "code": "wrong_audience", "rule": "admin.meant"},
-	{"stage": 1, "holds": admin.settled, "code": "password_change_required", "rule": "admin.settled"},
+	[admin.usable, {"stage": 1, "code": "not_usable", "rule": "admin.usable"}],
+	[admin.valid, {"stage": 1, "code": "outside_validity", "rule": "admin.valid"}],
+	[admin.addressed, {"stage": 1, "code": "address_not_allowed", "rule": "admin.addressed"}],
+	[admin.meant, {"stage": 1, "code": "wrong_audience", "rule": "admin.meant"}],
+	[admin.settled, {"stage": 1, "code": "password_change_required", "rule": "admin.settled"}],
 ]
 
 # METADATA

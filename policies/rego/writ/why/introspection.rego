@@ -9,10 +9,10 @@ import data.writ.introspection
 # labels:
 #   rule: why.checks.introspection
 checks["writ/introspection"] := [
-	{"stage": 1, "holds": introspection.usable, "code": "not_usable", "rule": "introspection.usable"},
-	{"stage": 1, "holds": introspection.valid, "code": "outside_validity", "rule": "introspection.valid"},
-	{"stage": 1, "holds": introspection.addressed, "code": "address_not_allowed", "rule": "introspection.addressed"},
-	{"stage": 1, "holds": introspection.settled, "code": "password_change_required", "rule": "introspection.settled"},
-	{"stage": 2, "holds": introspection.confidential, "code": "not_granted", "rule": "introspection.confidential"},
-	{"stage": 2, "holds": introspection.entitled, "code": "not_granted", "rule": "introspection.entitled"},
+	[introspection.usable, {"stage": 1, "code": "not_usable", "rule": "introspection.usable"}],
+	[introspection.valid, {"stage": 1, "code": "outside_validity", "rule": "introspection.valid"}],
+	[introspection.addressed, {"stage": 1, "code": "address_not_allowed", "rule": "introspection.addressed"}],
+	[introspection.settled, {"stage": 1, "code": "password_change_required", "rule": "introspection.settled"}],
+	[introspection.confidential, {"stage": 2, "code": "not_granted", "rule": "introspection.confidential"}],
+	[introspection.entitled, {"stage": 2, "code": "not_granted", "rule": "introspection.entitled"}],
 ]

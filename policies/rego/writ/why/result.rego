@@ -2,7 +2,7 @@
 # title: Why
 # description: |
 #   The reasons for a denial, with the input of the decision that it explains. Each entrypoint has an ordered list
-#   of checks: a guard, the code it stands for, and a stage. Only the failures of the first stage that has any are
+#   of checks: a guard, and beside it the code it stands for and a stage. Only the failures of the first stage that has any are
 #   told: who may not ask learns nothing of the object, and who has no right nothing of what the change would do.
 # schemas:
 #   - input: schema.input
@@ -30,4 +30,4 @@ result := {"reasons": [{"code": check.code, "rule": check.rule} | some check in 
 #   The checks of the explained entrypoint whose guard did not hold.
 # labels:
 #   rule: why.failed
-failed := [check | some check in checks[input.entrypoint]; check.holds == false]
+failed := [check | some [false, check] in checks[input.entrypoint]]

@@ -9,14 +9,14 @@ import data.writ.token
 # labels:
 #   rule: why.checks.token
 checks["writ/token"] := [
-	{"stage": 1, "holds": token.usable, "code": "not_usable", "rule": "token.usable"},
-	{"stage": 1, "holds": token.valid, "code": "outside_validity", "rule": "token.valid"},
-	{"stage": 1, "holds": token.client_usable, "code": "not_usable", "rule": "token.client_usable"},
-	{"stage": 1, "holds": token.client_valid, "code": "outside_validity", "rule": "token.client_valid"},
-	{"stage": 1, "holds": token.addressed, "code": "address_not_allowed", "rule": "token.addressed"},
-	{"stage": 2, "holds": token.fitting, "code": "unauthorized_client", "rule": "token.fitting"},
-	{"stage": 2, "holds": token.registered, "code": "unauthorized_client", "rule": "token.registered"},
-	{"stage": 3, "holds": token.placed, "code": "tenant_mismatch", "rule": "token.placed"},
-	{"stage": 3, "holds": token.settled, "code": "password_change_required", "rule": "token.settled"},
-	{"stage": 3, "holds": token.lasting, "code": "outside_validity", "rule": "token.lasting"},
+	[token.usable, {"stage": 1, "code": "not_usable", "rule": "token.usable"}],
+	[token.valid, {"stage": 1, "code": "outside_validity", "rule": "token.valid"}],
+	[token.client_usable, {"stage": 1, "code": "not_usable", "rule": "token.client_usable"}],
+	[token.client_valid, {"stage": 1, "code": "outside_validity", "rule": "token.client_valid"}],
+	[token.addressed, {"stage": 1, "code": "address_not_allowed", "rule": "token.addressed"}],
+	[token.fitting, {"stage": 2, "code": "unauthorized_client", "rule": "token.fitting"}],
+	[token.registered, {"stage": 2, "code": "unauthorized_client", "rule": "token.registered"}],
+	[token.placed, {"stage": 3, "code": "tenant_mismatch", "rule": "token.placed"}],
+	[token.settled, {"stage": 3, "code": "password_change_required", "rule": "token.settled"}],
+	[token.lasting, {"stage": 3, "code": "outside_validity", "rule": "token.lasting"}],
 ]

@@ -3,10 +3,14 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -61,7 +65,7 @@ const prefix = "mongowire listening on "
 // start runs a server in this process.
 func start(t *testing.T, arguments ...string) *node {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.Background()) // not the test's: clients say good-bye after that has ended
 	reader, writer := io.Pipe()
 	n := &node{output: &output{}}
 	ended := make(chan int, 1)
@@ -163,7 +167,7 @@ func must[T any](t *testing.T) func(T, error) T {
 func wantCode(t *testing.T, err error, code int) {
 	t.Helper()
 	var server mongo.ServerError
-	if !asError(err, &server) || !server.HasErrorCode(code) {
+	if !errors.As(err, &server) || !server.HasErrorCode(code) {
 		t.Fatalf("got %v, want code %d", err, code)
 	}
 }
@@ -174,4 +178,150 @@ func d(pairs ...any) bson.D {
 		doc = append(doc, bson.E{Key: pairs[i].(string), Value: pairs[i+1]})
 	}
 	return doc
+}
+
+// poll waits for something that is not a matter of speed.
+func poll(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// ids reads a cursor to its end and returns the _id of everything.
+func ids(t *testing.T, cursor *mongo.Cursor, err error) []string {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []string{}
+	for cursor.Next(t.Context()) {
+		all = append(all, cursor.Current.Lookup("_id").StringValue())
+	}
+	if cursor.Err() != nil {
+		t.Fatal(cursor.Err())
+	}
+	return all
+}
+
+// raw speaks the protocol without a driver.
+type raw struct {
+	t      *testing.T
+	socket net.Conn
+	// api is added to every command.
+	api bson.D
+}
+
+func dial(t *testing.T, n *node) *raw {
+	t.Helper()
+	socket, err := net.Dial("tcp", n.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = socket.Close() })
+	return &raw{t: t, socket: socket}
+}
+
+// packet is a whole message around a body.
+func packet(op int32, body []byte) []byte {
+	dst := binary.LittleEndian.AppendUint32(nil, uint32(16+len(body)))
+	dst = binary.LittleEndian.AppendUint32(dst, 7) // request id
+	dst = binary.LittleEndian.AppendUint32(dst, 0)
+	return append(binary.LittleEndian.AppendUint32(dst, uint32(op)), body...)
+}
+
+func section(t *testing.T, doc bson.D) []byte {
+	t.Helper()
+	content, err := bson.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append([]byte{0}, content...)
+}
+
+func (r *raw) write(b []byte) {
+	r.t.Helper()
+	if _, err := r.socket.Write(b); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// read returns the next answer, nil if the server has closed the connection.
+func (r *raw) read() bson.M {
+	r.t.Helper()
+	_ = r.socket.SetReadDeadline(time.Now().Add(60 * time.Second))
+	header := make([]byte, 16)
+	if _, err := io.ReadFull(r.socket, header); errors.Is(err, os.ErrDeadlineExceeded) {
+		r.t.Fatal("no answer")
+	} else if err != nil {
+		return nil
+	}
+	body := make([]byte, binary.LittleEndian.Uint32(header)-16)
+	if _, err := io.ReadFull(r.socket, body); err != nil {
+		r.t.Fatal(err)
+	}
+	if binary.LittleEndian.Uint32(header[8:]) != 7 {
+		r.t.Fatalf("the answer is to request %d", binary.LittleEndian.Uint32(header[8:]))
+	}
+	skip := 5 // flags, kind
+	if binary.LittleEndian.Uint32(header[12:]) == 1 {
+		skip = 20 // an OP_REPLY's
+	}
+	var reply bson.M
+	if err := bson.Unmarshal(body[skip:], &reply); err != nil {
+		r.t.Fatal(err)
+	}
+	return reply
+}
+
+// send writes a command on the database db without waiting for its answer.
+func (r *raw) send(pairs ...any) {
+	r.t.Helper()
+	command := append(d(pairs...), r.api...)
+	if !slices.ContainsFunc(command, func(e bson.E) bool { return e.Key == "$db" }) {
+		command = append(command, bson.E{Key: "$db", Value: "db"})
+	}
+	r.write(packet(2013, append(make([]byte, 4), section(r.t, command)...)))
+}
+
+func (r *raw) run(pairs ...any) bson.M {
+	r.t.Helper()
+	r.send(pairs...)
+	reply := r.read()
+	if reply == nil {
+		r.t.Fatalf("the server hung up on %v", pairs)
+	}
+	return reply
+}
+
+// ok runs a command that has to succeed.
+func (r *raw) ok(pairs ...any) bson.M {
+	r.t.Helper()
+	reply := r.run(pairs...)
+	if reply["ok"] != float64(1) || reply["writeErrors"] != nil {
+		r.t.Fatalf("%v: %v", pairs, reply)
+	}
+	return reply
+}
+
+// refused runs a command that has to fail with a code.
+func (r *raw) refused(code int32, pairs ...any) bson.M {
+	r.t.Helper()
+	reply := r.run(pairs...)
+	if reply["ok"] != float64(0) || reply["code"] != code {
+		r.t.Errorf("%v: got %v, want code %d", pairs, reply, code)
+	}
+	return reply
+}
+
+// lsid is a session id; the same byte is the same session.
+func lsid(n byte) bson.D {
+	return d("id", bson.Binary{Subtype: 4, Data: append(make([]byte, 15), n)})
+}
+
+// in is what a command carries in a transaction.
+func in(session byte, number int64, pairs ...any) []any {
+	return append(pairs, "lsid", lsid(session), "txnNumber", number, "autocommit", false)
 }
