@@ -32,6 +32,7 @@ const (
 	imageUser    = 65532 // of deploy/Dockerfile
 	databaseHost = "database"
 	databasePort = "27017"
+	standInData  = "/data"
 	// mongoImage is the MongoDB that containers run on, where it can be had.
 	mongoImage = "mongo:8.0"
 	// askRegistry bounds the question whether an image can be had; pullWithin the pull once it can.
@@ -251,19 +252,26 @@ func (r *containerRunner) StandIn(ctx context.Context, flags ...string) (databas
 	inside := net.JoinHostPort(host, databasePort)
 	ctr, err := testcontainers.Run(ctx, r.standIn,
 		testcontainers.WithCmd(append([]string{
-			"--listen", "0.0.0.0:" + databasePort, "--advertise", inside, "--set-name", standInSet, "--data", "/data",
+			"--listen", "0.0.0.0:" + databasePort, "--advertise", inside, "--set-name", standInSet, "--data", standInData,
 		}, flags...)...),
 		testcontainers.WithExposedPorts(databasePort+"/tcp"),
 		testcontainers.WithHostConfigModifier(published(map[string]string{databasePort: outside})),
+		testcontainers.WithNoStart(),
 		network.WithNetwork([]string{host}, r.network),
 	)
+	if err == nil {
+		err = r.put(ctx, ctr.ID, []string{standInData + "/"})
+	}
+	if err == nil {
+		err = ctr.Start(ctx)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the stand-in: %w", err), remove(ctr))
 	}
 	db := &containerDatabase{
-		runner: r, ctr: ctr, name: "mongowire (stand-in)", inside: inside, outside: outside, set: standInSet, data: "/data",
+		runner: r, ctr: ctr, name: "mongowire (stand-in)", inside: inside, outside: outside, set: standInSet, data: standInData,
 	}
-	if err := db.awaitPort(ctx); err != nil {
+	if err := db.awaitListening(ctx); err != nil {
 		return nil, errors.Join(append([]error{err}, db.close()...)...)
 	}
 	return db, nil
@@ -289,17 +297,20 @@ func remove(ctr testcontainers.Container) error {
 
 // containerDatabase is a database in a container.
 type containerDatabase struct {
+	kept
 	runner          *containerRunner
 	ctr             testcontainers.Container
 	name            string
 	inside, outside string // addresses
 	set             string
+	starts          int    // of the stand-in, so far
 	data            string // what of it can be searched: the stand-in's log; empty where it is compressed
 }
 
 func (d *containerDatabase) Describe() string { return d.name }
 
 func (d *containerDatabase) uri(name string) string {
+	d.note(name)
 	return newURI(d.inside, name, "replicaSet="+d.set)
 }
 
@@ -319,21 +330,29 @@ func (d *containerDatabase) start(ctx context.Context) error {
 	if _, err := d.runner.docker.ContainerStart(ctx, d.ctr.GetContainerID(), moby.ContainerStartOptions{}); err != nil {
 		return err
 	}
-	return d.awaitPort(ctx)
+	return d.awaitListening(ctx)
 }
 
-// awaitPort waits until the database's own health check, or a connection, says that it is there.
-func (d *containerDatabase) awaitPort(ctx context.Context) error {
+// awaitListening waits until the stand-in says, once more, that it listens.
+func (d *containerDatabase) awaitListening(ctx context.Context) error {
+	var out, errs string
 	for deadline := time.Now().Add(readyWithin); time.Now().Before(deadline); time.Sleep(pollEvery) {
-		out, _, err := logs(ctx, d.runner.docker, d.ctr.GetContainerID())
-		if err == nil && strings.Contains(out, "mongowire listening on ") {
+		state, err := d.ctr.State(ctx)
+		if err != nil {
+			return err
+		}
+		if out, errs, err = logs(ctx, d.runner.docker, d.ctr.GetContainerID()); err != nil {
+			return err
+		}
+		if !state.Running {
+			return fmt.Errorf("%s ended before it listened: %s", d.name, tail(errs))
+		}
+		if strings.Count(out, "mongowire listening on ") > d.starts {
+			d.starts++
 			return nil
 		}
-		if ctx.Err() != nil {
-			break
-		}
 	}
-	return fmt.Errorf("%s did not listen within %s", d.name, readyWithin)
+	return fmt.Errorf("%s did not listen within %s: %s", d.name, readyWithin, tail(errs))
 }
 
 func (d *containerDatabase) close() []error {
@@ -386,7 +405,7 @@ func (d *containerDatabase) leaks() []error {
 	if files == 0 {
 		return []error{fmt.Errorf("%s kept no file in %s", d.name, d.data)}
 	}
-	return leaksIn(dir)
+	return d.search(dir)
 }
 
 func (r *containerRunner) Start(ctx context.Context, o Options) (*Server, error) {
@@ -484,11 +503,19 @@ func (r *containerRunner) run(ctx context.Context, spec containerSpec) (*box, er
 	return b, nil
 }
 
-// put copies files of this machine to the same places in a container.
+// put copies files of this machine to the same places in a container, as the image's user's own. A name that ends in a slash is an
+// empty directory.
 func (r *containerRunner) put(ctx context.Context, id string, files []string) error {
 	var content bytes.Buffer
 	archive := tar.NewWriter(&content)
 	for _, file := range files {
+		if strings.HasSuffix(file, "/") {
+			header := &tar.Header{Name: strings.TrimPrefix(file, "/"), Typeflag: tar.TypeDir, Mode: 0o700, Uid: imageUser, Gid: imageUser}
+			if err := archive.WriteHeader(header); err != nil {
+				return err
+			}
+			continue
+		}
 		b, err := os.ReadFile(file)
 		if err != nil {
 			return err

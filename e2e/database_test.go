@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -67,13 +69,55 @@ func (*external) close() []error {
 	return nil
 }
 
+// kept remembers which databases a server was given, so that a search of its data can show that it finds what is there.
+type kept struct {
+	mu    sync.Mutex
+	names []string
+}
+
+func (k *kept) note(name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !slices.Contains(k.names, name) {
+		k.names = append(k.names, name)
+	}
+}
+
+// search looks for the tests' secrets in what a server kept. The names of its databases must be found.
+func (k *kept) search(dir string) []error {
+	problems := leaksIn(dir)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	find, found := newFinder(k.names), map[string]bool{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		for name := range find.in(b) {
+			found[name] = true
+		}
+		return err
+	})
+	if err != nil {
+		problems = append(problems, err)
+	}
+	for _, name := range k.names {
+		if !found[name] {
+			problems = append(problems, fmt.Errorf("the search of what the database keeps does not even find %s in it", name))
+		}
+	}
+	return problems
+}
+
 // standIn is a process of e2e/mongowire.
 type standIn struct {
+	kept
 	binary, dir, address string
 	flags                []string
 
-	mu  sync.Mutex
-	run *process
+	running sync.Mutex
+	run     *process
 }
 
 // standInSet is the name of its replica set.
@@ -104,16 +148,20 @@ func newStandInProcess(ctx context.Context, work, dir string, flags ...string) (
 	return s, s.start(ctx)
 }
 
-func (*standIn) Describe() string           { return "mongowire (stand-in)" }
-func (s *standIn) local(name string) string { return s.uri(name) }
+func (*standIn) Describe() string { return "mongowire (stand-in)" }
 
 func (s *standIn) uri(name string) string {
+	s.note(name)
+	return s.local(name)
+}
+
+func (s *standIn) local(name string) string {
 	return newURI(s.address, name, "replicaSet="+standInSet)
 }
 
 func (s *standIn) start(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.running.Lock()
+	defer s.running.Unlock()
 	out := filepath.Join(s.dir, "stdout")
 	if err := os.Remove(out); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -151,8 +199,8 @@ func firstLine(file string) (string, error) {
 }
 
 func (s *standIn) stop() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.running.Lock()
+	defer s.running.Unlock()
 	if err := s.run.terminate(); err != nil {
 		return err
 	}
@@ -167,8 +215,8 @@ func (s *standIn) stop() error {
 }
 
 func (s *standIn) kill() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.running.Lock()
+	defer s.running.Unlock()
 	_ = s.run.kill() // it may have ended
 	<-s.run.done()
 	return nil
@@ -183,5 +231,5 @@ func (s *standIn) close() []error {
 			problems = append(problems, fmt.Errorf("stop the stand-in: %w", err))
 		}
 	}
-	return append(problems, leaksIn(s.dir)...)
+	return append(problems, s.search(s.dir)...)
 }

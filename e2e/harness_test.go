@@ -47,6 +47,16 @@ func TestTheHarnessFindsWhatItLooksFor(t *testing.T) {
 			t.Errorf("%s was not found", name)
 		}
 	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "log"), []byte("e2e-database-one: "+secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, names := range [][]string{{"e2e-database-one"}, {"e2e-database-one", "e2e-database-two"}} {
+		k := &kept{names: names}
+		if found := len(k.search(dir)); found != len(names) {
+			t.Errorf("%d findings in what the databases %v keep, want %d", found, names, len(names))
+		}
+	}
 	r := new(recorder)
 	if r.note("one", "a") != nil || r.note("one", "b") == nil {
 		t.Error("a Decision-Id given twice was not found")
