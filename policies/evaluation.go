@@ -219,4 +219,6 @@ type wholeStore struct{ storage.Store }
 var errNoData = &storage.Error{Code: storage.NotFoundErr, Message: "no such data"}
 
 // Read finds nothing.
-func (wholeStore) Read(context.Context, storage.Transaction, storage.Path) (any, error) { return nil, errNoData }
+func (wholeStore) Read(context.Context, storage.Transaction, storage.Path) (any, error) {
+	return nil, errNoData
+}
