@@ -195,13 +195,22 @@ type Obligations struct {
 // Names lists the obligations that are present.
 func (o *Obligations) Names() []string {
 	var names []string
-	for name, present := range map[string]bool{
-		"scopes": o.Scopes != nil, "audience": o.Audience != nil, "lifetime": o.Lifetime != nil, "format": o.Format != "",
-		"refresh": o.Refresh != nil, "claims": o.Claims != nil, "filter": o.Filter != nil, "redact": o.Redact != nil,
-		"conceal": o.Conceal,
+	for _, o := range [...]struct {
+		name    string
+		present bool
+	}{
+		{"scopes", o.Scopes != nil},
+		{"audience", o.Audience != nil},
+		{"lifetime", o.Lifetime != nil},
+		{"format", o.Format != ""},
+		{"refresh", o.Refresh != nil},
+		{"claims", o.Claims != nil},
+		{"filter", o.Filter != nil},
+		{"redact", o.Redact != nil},
+		{"conceal", o.Conceal},
 	} {
-		if present {
-			names = append(names, name)
+		if o.present {
+			names = append(names, o.name)
 		}
 	}
 	return names
