@@ -283,7 +283,7 @@ func appendText(b []byte, s string) []byte {
 type renderer struct {
 	out      []byte
 	pointers []string
-	facts    [2]*Facts // known to stand in the value; rendered once for all lines where no pointer reaches into them
+	facts    [3]*Facts // known to stand in the value; rendered once for all lines where no pointer reaches into them
 	path     []string
 	masked   []string // pointers of what was replaced; such a line cannot be replayed
 }
@@ -364,7 +364,7 @@ func (r *renderer) member(k, item *ast.Term, inside bool) {
 
 // known returns the rendered text of facts.
 func (r *renderer) known(item *ast.Term) []byte {
-	if len(r.path) != 1 || len(r.pointers) > 0 {
+	if len(r.path) > 2 || len(r.pointers) > 0 {
 		return nil
 	}
 	for _, f := range r.facts {

@@ -229,6 +229,6 @@ type Decision struct {
 
 	snapshot *snapshot
 	input    ast.Value
-	// facts are those of the subject and the client, for the log.
-	facts [2]*Facts
+	// facts are those of the subject, the client and the object as it is, for the log.
+	facts [3]*Facts
 }
