@@ -92,7 +92,7 @@ func (f *Facts) json() []byte {
 	if text := f.rendered.Load(); text != nil {
 		return *text
 	}
-	var r renderer
+	r := renderer{path: []string{"subject"}} // or any other place of facts in an input
 	r.value(f.term().Value, false)
 	f.rendered.Store(&r.out)
 	return r.out

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"maps"
 	"math"
@@ -220,7 +221,10 @@ func jsonItems(d *json.Decoder, depth int) (*ast.Term, error) {
 }
 
 // terms remembers the prepared terms of strings that recur from question to question: types, actions, tenants, audiences.
-type terms struct{ texts, sets, actions, covers cache }
+type terms struct {
+	texts, sets, actions, covers cache
+	callers                      [maxCallers]atomic.Pointer[recentCaller]
+}
 
 // cache is bounded, and what does not fit is made anew, so that nobody can fill it to any harm. Reading it takes no lock.
 type cache struct {
@@ -313,7 +317,8 @@ func (t *terms) covering(resourceType string) *ast.Term {
 	return t.covers.add(resourceType, ast.ArrayTerm(append(list, key.any)...))
 }
 
-// build assembles the input document of a question. Every key is always there.
+// build assembles the input document of a question. Every key is always there; here and below they stand in their order, so that
+// the log, which wants them sorted, finds them so.
 func (q *Question) build(t *terms) (ast.Value, error) {
 	if q.Subject == nil {
 		return nil, fmt.Errorf("%w: it has no subject", ErrQuestion)
@@ -346,15 +351,15 @@ func (q *Question) build(t *terms) (ast.Value, error) {
 		token = q.Token.build(t)
 	}
 	return ast.NewObject(
-		pair{key.entrypoint, t.text(string(q.Entrypoint))},
-		pair{key.subject, subject},
 		pair{key.action, action},
-		pair{key.resource, resource},
-		pair{key.context, context},
 		pair{key.caller, q.Caller.build(t)},
 		pair{key.client, client},
-		pair{key.token, token},
+		pair{key.context, context},
+		pair{key.entrypoint, t.text(string(q.Entrypoint))},
 		pair{key.now, number(q.Now.UnixNano())},
+		pair{key.resource, resource},
+		pair{key.subject, subject},
+		pair{key.token, token},
 	), nil
 }
 
@@ -404,23 +409,23 @@ func (r *Resource) build(t *terms) (*ast.Term, error) {
 		after = r.After.term()
 	}
 	return object(
-		pair{key.typ, t.text(r.Type)},
-		pair{key.id, text(r.ID)},
-		pair{key.tenant, t.text(r.Tenant)},
-		pair{key.tenantEnabled, flag(r.TenantEnabled)},
-		pair{key.exists, flag(r.Exists)},
-		pair{key.path, path},
-		pair{key.covers, covers},
-		pair{key.properties, properties},
-		pair{key.self, flag(r.Self)},
-		pair{key.before, before},
 		pair{key.after, after},
+		pair{key.before, before},
 		pair{key.changes, t.names(r.Changes)},
+		pair{key.covers, covers},
+		pair{key.detail, detail},
+		pair{key.exists, flag(r.Exists)},
+		pair{key.id, text(r.ID)},
 		pair{key.otherOwners, number(int64(r.OtherOwners))},
 		pair{key.ownersBefore, number(int64(r.OwnersBefore))},
+		pair{key.path, path},
 		pair{key.proof, t.text(r.Proof)},
+		pair{key.properties, properties},
 		pair{key.reason, flag(r.Reason)},
-		pair{key.detail, detail},
+		pair{key.self, flag(r.Self)},
+		pair{key.tenant, t.text(r.Tenant)},
+		pair{key.tenantEnabled, flag(r.TenantEnabled)},
+		pair{key.typ, t.text(r.Type)},
 	), nil
 }
 
@@ -439,33 +444,82 @@ func (r *Resource) paths(t *terms) (path, covers *ast.Term) {
 	return path, ast.ArrayTerm(list...)
 }
 
+// callerFacts are what a caller's term is made of.
+type callerFacts struct {
+	clientID, tenant, sid, plane, address     string
+	scoped, userToken, external, public, self bool
+	scopes                                    *Scopes
+	audiences                                 *ast.Term
+	authTime                                  int64
+}
+
+// recentCaller is never modified.
+type recentCaller struct {
+	facts callerFacts
+	term  *ast.Term
+}
+
+// maxCallers bounds what is remembered. Callers that share a place push each other out.
+const maxCallers = 1024
+
+var callerSeed = maphash.MakeSeed()
+
+// build remembers recent callers: a token comes with many requests and says the same in all of them.
 func (c *Caller) build(t *terms) *ast.Term {
+	facts := callerFacts{
+		clientID: c.ClientID, tenant: c.Tenant, sid: c.SID, plane: c.Plane, address: c.Address,
+		scoped: c.Scoped, userToken: c.UserToken, external: c.External, public: c.Public, self: c.Self,
+		scopes: c.Scopes, audiences: t.names(c.Audiences),
+	}
+	if !c.AuthTime.IsZero() {
+		facts.authTime = c.AuthTime.UnixNano()
+	}
+	place := &t.callers[facts.hash()%maxCallers]
+	if recent := place.Load(); recent != nil && recent.facts == facts {
+		return recent.term
+	}
+	term := facts.term(t)
+	settle(term.Value)
+	place.Store(&recentCaller{facts, term})
+	return term
+}
+
+// hash keeps apart what one request has side by side: its token on the plane, and who a question is about.
+func (c *callerFacts) hash() uint64 {
+	h := maphash.String(callerSeed, c.clientID)
+	for _, part := range [...]string{c.sid, c.plane, c.address} {
+		h = h*31 + maphash.String(callerSeed, part)
+	}
+	return h
+}
+
+func (c *callerFacts) term(t *terms) *ast.Term {
 	return object(
-		pair{key.clientID, text(c.ClientID)},
-		pair{key.scoped, flag(c.Scoped)},
-		pair{key.scopes, c.Scopes.term()},
-		pair{key.tenant, t.text(c.Tenant)},
-		pair{key.audiences, t.names(c.Audiences)},
-		pair{key.sid, text(c.SID)},
-		pair{key.authTime, nanoseconds(c.AuthTime, key.zero)},
-		pair{key.userToken, flag(c.UserToken)},
-		pair{key.external, flag(c.External)},
-		pair{key.public, flag(c.Public)},
-		pair{key.plane, t.text(c.Plane)},
-		pair{key.address, t.text(c.Address)},
-		pair{key.self, flag(c.Self)},
+		pair{key.address, t.text(c.address)},
+		pair{key.audiences, c.audiences},
+		pair{key.authTime, number(c.authTime)},
+		pair{key.clientID, text(c.clientID)},
+		pair{key.external, flag(c.external)},
+		pair{key.plane, t.text(c.plane)},
+		pair{key.public, flag(c.public)},
+		pair{key.scoped, flag(c.scoped)},
+		pair{key.scopes, c.scopes.term()},
+		pair{key.self, flag(c.self)},
+		pair{key.sid, text(c.sid)},
+		pair{key.tenant, t.text(c.tenant)},
+		pair{key.userToken, flag(c.userToken)},
 	)
 }
 
 func (r *TokenRequest) build(t *terms) *ast.Term {
 	return object(
-		pair{key.grantType, t.text(r.GrantType)},
-		pair{key.named, flag(r.Named)},
-		pair{key.candidates, textArray(r.Candidates)},
 		pair{key.audiences, textArray(r.Audiences)},
-		pair{key.lifetime, number(r.Lifetime)},
-		pair{key.tenant, t.text(r.Tenant)},
-		pair{key.refresh, flag(r.Refresh)},
+		pair{key.candidates, textArray(r.Candidates)},
 		pair{key.format, t.text(r.Format)},
+		pair{key.grantType, t.text(r.GrantType)},
+		pair{key.lifetime, number(r.Lifetime)},
+		pair{key.named, flag(r.Named)},
+		pair{key.refresh, flag(r.Refresh)},
+		pair{key.tenant, t.text(r.Tenant)},
 	)
 }

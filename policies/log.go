@@ -21,7 +21,9 @@ var ErrLogFull = errors.New("decision log is full")
 const (
 	defaultQueue = 8192
 	retryEvery   = 100 * time.Millisecond
-	maskedValue  = "**MASKED**"
+	// gatherFor is how long a line may wait for others that are written with it: a write costs as much as a decision.
+	gatherFor   = 2 * time.Millisecond
+	maskedValue = "**MASKED**"
 )
 
 // LogConfig configures the decision log.
@@ -156,21 +158,25 @@ func (l *Log) Close(ctx context.Context) error {
 	}
 }
 
-// run writes lines as they come, several at once where several wait.
+// run writes lines as they come, several at once where several come within a moment.
 func (l *Log) run() {
 	defer close(l.done)
 	const batchBytes = 64 << 10
 	buffer := make([]byte, 0, batchBytes)
-	lines := int64(0)
+	lines, gathered := int64(0), false
 	for e := range l.queue {
 		buffer = e.append(buffer)
 		lines++
+		if len(l.queue) == 0 && !gathered {
+			time.Sleep(gatherFor)
+			gathered = true
+		}
 		if len(buffer) < batchBytes && len(l.queue) > 0 {
 			continue
 		}
 		l.flush(buffer, lines)
 		l.room.Add(lines)
-		lines = 0
+		lines, gathered = 0, false
 		if buffer = buffer[:0]; cap(buffer) > 16*batchBytes {
 			buffer = make([]byte, 0, batchBytes)
 		}
@@ -277,7 +283,7 @@ func appendText(b []byte, s string) []byte {
 type renderer struct {
 	out      []byte
 	pointers []string
-	facts    [2]*Facts // known to stand in the value; rendered once for all lines where no pointer reaches into them
+	facts    [3]*Facts // known to stand in the value; rendered once for all lines where no pointer reaches into them
 	path     []string
 	masked   []string // pointers of what was replaced; such a line cannot be replayed
 }
@@ -358,7 +364,7 @@ func (r *renderer) member(k, item *ast.Term, inside bool) {
 
 // known returns the rendered text of facts.
 func (r *renderer) known(item *ast.Term) []byte {
-	if len(r.path) != 1 || len(r.pointers) > 0 {
+	if len(r.path) > 2 || len(r.pointers) > 0 {
 		return nil
 	}
 	for _, f := range r.facts {

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/open-policy-agent/opa/v1/ast"
+
 	"github.com/writ-authz/writ/policies"
 )
 
@@ -144,6 +147,43 @@ func TestCredentialsAreMasked(t *testing.T) {
 	} {
 		if !strings.Contains(strings.Join(masked, "\n"), want) {
 			t.Errorf("%s is not named as masked", want)
+		}
+	}
+}
+
+// Stored facts are the same text in every line, wherever they stand in the input; an attribute is nobody's credential by its name.
+func TestStoredFactsAreLoggedAsTheyWereEvaluated(t *testing.T) {
+	pdp := open(t, policies.Config{})
+	var out gate
+	l := policies.NewLog(policies.LogConfig{Writer: &out, Now: now})
+	identity := *person().Identity()
+	identity.Attributes = json.RawMessage(`{"properties":{"token":"blue"}}`)
+	q := question(policies.NewFacts(identity), "read")
+	q.Client, q.Resource.Before = policies.Nobody("application", "app_a"), policies.NewFacts(identity)
+	for range 2 {
+		d, err := pdp.Decide(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reserve(t, l).Write(policies.LogLine{Decision: d})
+	}
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	input, err := policies.InputDocument(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := ast.JSON(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range out.lines(t) {
+		if line["masked"] != nil {
+			t.Errorf("masked: %v", line["masked"])
+		}
+		if diff := cmp.Diff(want, line["input"]); diff != "" {
+			t.Error(diff)
 		}
 	}
 }

@@ -129,7 +129,7 @@ func (p *PDP) Decide(ctx context.Context, q *Question) (Decision, error) {
 	if err != nil {
 		return d, p.undecided(ctx, q.Entrypoint, err)
 	}
-	d.input, d.facts = input, [2]*Facts{q.Subject, q.Client}
+	d.input, d.facts = input, [3]*Facts{q.Subject, q.Client, q.Resource.Before}
 	if q.Entrypoint == EntryWhy {
 		return d, p.undecided(ctx, q.Entrypoint, errors.New("writ/why answers no question"))
 	}

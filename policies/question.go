@@ -195,13 +195,22 @@ type Obligations struct {
 // Names lists the obligations that are present.
 func (o *Obligations) Names() []string {
 	var names []string
-	for name, present := range map[string]bool{
-		"scopes": o.Scopes != nil, "audience": o.Audience != nil, "lifetime": o.Lifetime != nil, "format": o.Format != "",
-		"refresh": o.Refresh != nil, "claims": o.Claims != nil, "filter": o.Filter != nil, "redact": o.Redact != nil,
-		"conceal": o.Conceal,
+	for _, o := range [...]struct {
+		name    string
+		present bool
+	}{
+		{"scopes", o.Scopes != nil},
+		{"audience", o.Audience != nil},
+		{"lifetime", o.Lifetime != nil},
+		{"format", o.Format != ""},
+		{"refresh", o.Refresh != nil},
+		{"claims", o.Claims != nil},
+		{"filter", o.Filter != nil},
+		{"redact", o.Redact != nil},
+		{"conceal", o.Conceal},
 	} {
-		if present {
-			names = append(names, name)
+		if o.present {
+			names = append(names, o.name)
 		}
 	}
 	return names
@@ -220,6 +229,6 @@ type Decision struct {
 
 	snapshot *snapshot
 	input    ast.Value
-	// facts are those of the subject and the client, for the log.
-	facts [2]*Facts
+	// facts are those of the subject, the client and the object as it is, for the log.
+	facts [3]*Facts
 }
