@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"mime"
 	"net/http"
 	"net/url"
@@ -21,6 +22,9 @@ import (
 
 // maxAttempts bounds how often one request resolves and decides anew.
 const maxAttempts = 16
+
+// maxPause bounds the pause between two attempts.
+const maxPause = 64 * time.Millisecond
 
 // DefaultMaxBody is the largest body, in bytes, where Config.MaxBody is 0.
 const DefaultMaxBody = 1 << 20
@@ -238,13 +242,26 @@ func (m *mount) serve(c *gin.Context, plane Plane, row Route) {
 		if m.attempt(ctx, c.Writer, req, plane, row, slot) {
 			return
 		}
-		if err := ctx.Err(); err != nil {
+		if err := part(ctx, req.Attempt); err != nil {
 			m.fail(c.Writer, req, plane, fmt.Errorf("%w: %w", ErrBusy, err))
 			return
 		}
 		req.Now = m.config.Now()
 	}
 	m.fail(c.Writer, req, plane, ErrBusy)
+}
+
+// part waits before the next attempt, at random and longer from one to the next. A store with concurrent transactions tells of a
+// conflict at once, while the other transaction is still under way: rivals that came back at once would meet again.
+func part(ctx context.Context, attempt int) error {
+	timer := time.NewTimer(rand.N(min(time.Millisecond<<attempt, maxPause)))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }
 
 func (m *mount) fail(w http.ResponseWriter, req *Request, plane Plane, err error) {
