@@ -152,7 +152,8 @@ func createIndexes(c *call) (bson.D, error) {
 		}
 		after := 1 + len(d.collection(c.ns).indexes)
 		reply := bson.D{
-			{Key: "numIndexesBefore", Value: int32(before)}, {Key: "numIndexesAfter", Value: int32(after)},
+			{Key: "numIndexesBefore", Value: int32(before)},
+			{Key: "numIndexesAfter", Value: int32(after)},
 			{Key: "createdCollectionAutomatically", Value: made},
 		}
 		if before == after {

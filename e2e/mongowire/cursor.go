@@ -216,7 +216,9 @@ func killCursors(c *call) (bson.D, error) {
 		}
 	}
 	return bson.D{
-		{Key: "cursorsKilled", Value: killed}, {Key: "cursorsNotFound", Value: missing},
-		{Key: "cursorsAlive", Value: bson.A{}}, {Key: "cursorsUnknown", Value: bson.A{}},
+		{Key: "cursorsKilled", Value: killed},
+		{Key: "cursorsNotFound", Value: missing},
+		{Key: "cursorsAlive", Value: bson.A{}},
+		{Key: "cursorsUnknown", Value: bson.A{}},
 	}, nil
 }

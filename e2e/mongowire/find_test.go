@@ -164,8 +164,11 @@ func TestIndexesChangeNoAnswer(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, seed))
 	c := newCollection("db.c", 1)
 	for _, key := range []bson1.D{
-		{{Key: "a", Value: 1.0}}, {{Key: "a", Value: int32(-1)}}, {{Key: "b", Value: int32(1)}, {Key: "_id", Value: int32(1)}},
-		{{Key: "b", Value: int32(1)}, {Key: "c.d", Value: int32(-1)}}, {{Key: "c.d", Value: int32(1)}, {Key: "b", Value: int32(1)}},
+		{{Key: "a", Value: 1.0}},
+		{{Key: "a", Value: int32(-1)}},
+		{{Key: "b", Value: int32(1)}, {Key: "_id", Value: int32(1)}},
+		{{Key: "b", Value: int32(1)}, {Key: "c.d", Value: int32(-1)}},
+		{{Key: "c.d", Value: int32(1)}, {Key: "b", Value: int32(1)}},
 	} {
 		x, err := newIndex(indexSpec{name: fmt.Sprint(key), key: key})
 		if err != nil {
@@ -285,7 +288,8 @@ func TestPlans(t *testing.T) {
 	const total = 1000
 	for i := range total {
 		doc := bson1.D{
-			{Key: "_id", Value: fmt.Sprintf("%04d", i)}, {Key: "expires", Value: primitive.DateTime(i)},
+			{Key: "_id", Value: fmt.Sprintf("%04d", i)},
+			{Key: "expires", Value: primitive.DateTime(i)},
 			{Key: "unique", Value: bson1.D{{Key: "username", Value: fmt.Sprint(i)}}},
 			{Key: "filters", Value: bson1.D{{Key: "role", Value: bson1.A{fmt.Sprint(i % 10), "all"}}}},
 		}

@@ -27,18 +27,25 @@ func hello(c *call) (bson.D, error) {
 		)
 	}
 	return append(doc, bson.D{
-		{Key: "maxBsonObjectSize", Value: int32(maxDocument)}, {Key: "maxMessageSizeBytes", Value: int32(maxMessage)},
-		{Key: "maxWriteBatchSize", Value: int32(maxBatch)}, {Key: "localTime", Value: primitive.NewDateTimeFromTime(time.Now())},
-		{Key: "logicalSessionTimeoutMinutes", Value: int32(sessionTimeout / time.Minute)}, {Key: "connectionId", Value: c.conn.id},
-		{Key: "minWireVersion", Value: int32(0)}, {Key: "maxWireVersion", Value: s.wireVersion}, {Key: "readOnly", Value: false},
+		{Key: "maxBsonObjectSize", Value: int32(maxDocument)},
+		{Key: "maxMessageSizeBytes", Value: int32(maxMessage)},
+		{Key: "maxWriteBatchSize", Value: int32(maxBatch)},
+		{Key: "localTime", Value: primitive.NewDateTimeFromTime(time.Now())},
+		{Key: "logicalSessionTimeoutMinutes", Value: int32(sessionTimeout / time.Minute)},
+		{Key: "connectionId", Value: c.conn.id},
+		{Key: "minWireVersion", Value: int32(0)},
+		{Key: "maxWireVersion", Value: s.wireVersion},
+		{Key: "readOnly", Value: false},
 	}...), nil
 }
 
 // buildInfo names a version that nobody takes for a real server's.
 func buildInfo(*call) (bson.D, error) {
 	return bson.D{
-		{Key: "version", Value: "7.0.0-mongowire"}, {Key: "gitVersion", Value: "mongowire, a stand-in for tests"},
-		{Key: "versionArray", Value: bson.A{int32(7), int32(0), int32(0), int32(0)}}, {Key: "modules", Value: bson.A{"mongowire"}},
+		{Key: "version", Value: "7.0.0-mongowire"},
+		{Key: "gitVersion", Value: "mongowire, a stand-in for tests"},
+		{Key: "versionArray", Value: bson.A{int32(7), int32(0), int32(0), int32(0)}},
+		{Key: "modules", Value: bson.A{"mongowire"}},
 		{Key: "maxBsonObjectSize", Value: int32(maxDocument)},
 	}, nil
 }

@@ -185,8 +185,10 @@ func (s *server) answer(c *connection, m message) []byte {
 
 func encodeFailure(f *failure) bson.D {
 	doc := bson.D{
-		{Key: "ok", Value: float64(0)}, {Key: "errmsg", Value: f.message},
-		{Key: "code", Value: f.code}, {Key: "codeName", Value: codeName(f.code)},
+		{Key: "ok", Value: float64(0)},
+		{Key: "errmsg", Value: f.message},
+		{Key: "code", Value: f.code},
+		{Key: "codeName", Value: codeName(f.code)},
 	}
 	doc = append(doc, f.details...)
 	if len(f.labels) > 0 {

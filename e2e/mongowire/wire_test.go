@@ -126,11 +126,18 @@ func TestMessageMemoryFollowsWhatArrives(t *testing.T) {
 // everyType has a value of each type that may be stored.
 func everyType() bson1.D {
 	return bson1.D{
-		{Key: "double", Value: math.Pi}, {Key: "string", Value: "a\x00b\U0001F600"}, {Key: "doc", Value: bson1.D{{Key: "", Value: nil}}},
-		{Key: "array", Value: bson1.A{int32(1), bson1.A{}, bson1.D{}}}, {Key: "binary", Value: primitive.Binary{Subtype: 2, Data: []byte{1, 0, 0, 0, 9}}},
-		{Key: "id", Value: primitive.ObjectID{1, 2, 3}}, {Key: "bool", Value: true}, {Key: "date", Value: primitive.DateTime(-5)},
-		{Key: "regex", Value: primitive.Regex{Pattern: "a", Options: "xi"}}, {Key: "int", Value: int32(-1)},
-		{Key: "timestamp", Value: primitive.Timestamp{T: 1, I: 2}}, {Key: "long", Value: int64(math.MinInt64)},
+		{Key: "double", Value: math.Pi},
+		{Key: "string", Value: "a\x00b\U0001F600"},
+		{Key: "doc", Value: bson1.D{{Key: "", Value: nil}}},
+		{Key: "array", Value: bson1.A{int32(1), bson1.A{}, bson1.D{}}},
+		{Key: "binary", Value: primitive.Binary{Subtype: 2, Data: []byte{1, 0, 0, 0, 9}}},
+		{Key: "id", Value: primitive.ObjectID{1, 2, 3}},
+		{Key: "bool", Value: true},
+		{Key: "date", Value: primitive.DateTime(-5)},
+		{Key: "regex", Value: primitive.Regex{Pattern: "a", Options: "xi"}},
+		{Key: "int", Value: int32(-1)},
+		{Key: "timestamp", Value: primitive.Timestamp{T: 1, I: 2}},
+		{Key: "long", Value: int64(math.MinInt64)},
 		{Key: "decimal", Value: primitive.NewDecimal128(3, 4)},
 	}
 }
