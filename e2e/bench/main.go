@@ -343,6 +343,9 @@ func (b *bench) loads(ctx context.Context, r *results) error {
 		return b.pace.open > 0 && (name == "floor" || slices.ContainsFunc(chosen, func(s scenario) bool { return s.name == name }))
 	}
 	if r.Measurements, err = w.measure(ctx, append(least, chosen...), opened, b.pace, b.say); err != nil {
+		if ctx.Err() != nil {
+			return err // which also ended the servers
+		}
 		return errors.Join(err, s.ended(), bare.ended())
 	}
 	used, err := s.usage(ctx)
