@@ -61,17 +61,17 @@ func allocations(t *testing.T, w *world) uint64 {
 	return (after.Mallocs - before.Mallocs) / requests
 }
 
-// PO-09: at most 400 allocations per client_credentials request, the decision and its log line included. What this room
-// and the mount take of it, beside rules and log, is at most 200.
+// PO-09: at most 400 allocations per client_credentials request, the decision and its log line included; 360 is what was reached,
+// with a little air. What this room and the mount take of it, beside rules and log, is at most 170.
 func TestPO09AllocationsOfClientCredentials(t *testing.T) {
 	whole := allocations(t, newWorld(t))
 	own := allocations(t, newWorld(t, decider(func(*policies.Decision) error { return nil })))
 	t.Logf("%d allocations, %d without rules and with an all but empty log line", whole, own)
-	if own > 200 {
+	if own > 170 {
 		t.Fatalf("%d allocations without rules", own)
 	}
-	if whole > 400 {
-		t.Errorf("PO-09 is missed by %d: rules and log line take %d", whole-400, whole-own)
+	if whole > 360 {
+		t.Errorf("%d allocations, of which rules and log line take %d", whole, whole-own)
 	}
 }
 

@@ -173,8 +173,10 @@ func (c *call) namespace(collection string) string {
 func (c *call) checkPreference(doc bson.D) {
 	p := args{where: "$readPreference", doc: doc}
 	p.only("mode")
-	if mode := p.text("mode"); mode == "secondary" {
-		p.failed(refuse("reading from secondaries"))
+	switch mode := p.text("mode"); mode {
+	case "", "primary", "primaryPreferred", "secondaryPreferred", "nearest": // the one node is all of them
+	default:
+		p.failed(refuse("the read preference %s", mode))
 	}
 	c.args.failed(p.err)
 }
@@ -262,10 +264,15 @@ func (c *call) inSession() (bson.D, error) {
 	if c.kind.admin {
 		return c.kind.run(c)
 	}
+	fine := false
+	defer func() { // also after a panic
+		if !fine {
+			e.abort(c.transaction)
+		}
+	}()
 	reply, err := c.inTransaction()
-	if _, failed := lookup(reply, "writeErrors"); failed || err != nil {
-		e.abort(s.transaction)
-	}
+	_, failed := lookup(reply, "writeErrors")
+	fine = err == nil && !failed
 	return reply, err
 }
 

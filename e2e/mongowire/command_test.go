@@ -95,7 +95,7 @@ func TestEverythingUnknownIsRefusedByName(t *testing.T) {
 		{"linearizable", []any{"find", "users", "readConcern", d("level", "linearizable")}},
 		{"afterClusterTime", []any{"find", "users", "readConcern", d("level", "majority", "afterClusterTime", bson.Timestamp{T: 1})}},
 		{"maxStalenessSeconds", []any{"find", "users", "$readPreference", d("mode", "primary", "maxStalenessSeconds", 90)}},
-		{"secondaries", []any{"find", "users", "$readPreference", d("mode", "secondary")}},
+		{"preference secondary", []any{"find", "users", "$readPreference", d("mode", "secondary")}},
 
 		{"bypassDocumentValidation", []any{"insert", "users", "documents", bson.A{d("_id", 1)}, "bypassDocumentValidation", true}},
 		{"unacknowledged", []any{"insert", "users", "documents", bson.A{d("_id", 1)}, "writeConcern", d("w", 0)}},
@@ -254,6 +254,9 @@ func TestItSaysWhatItIs(t *testing.T) {
 	var out output
 	if code := run(t.Context(), []string{"--help"}, &out, &out); code != 0 || !strings.Contains(out.String(), "no database") {
 		t.Errorf("code %d: %s", code, out.String())
+	}
+	if code := run(t.Context(), []string{"--set-name", ""}, &out, &out); code != 1 {
+		t.Errorf("code %d of an empty set name", code)
 	}
 	if code := run(t.Context(), []string{"--no-such-flag"}, &out, &out); code != 2 {
 		t.Errorf("code %d of an unknown flag", code)

@@ -85,7 +85,7 @@ func start(t *testing.T, arguments ...string) *node {
 }
 
 // startProcess runs a server in a process of its own.
-func startProcess(t *testing.T, arguments ...string) *node {
+func startProcess(t testing.TB, arguments ...string) *node {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], append([]string{"--listen", "127.0.0.1:0"}, arguments...)...)
 	cmd.Env = append(os.Environ(), asServer+"=1")
@@ -111,7 +111,7 @@ func startProcess(t *testing.T, arguments ...string) *node {
 	return n
 }
 
-func address(t *testing.T, reader io.Reader, into *output) string {
+func address(t testing.TB, reader io.Reader, into *output) string {
 	t.Helper()
 	lines := bufio.NewReader(reader)
 	first, err := lines.ReadString('\n')

@@ -48,6 +48,12 @@ type log struct {
 
 var errLogClosed = errors.New("the log is closed")
 
+func newLog(file, lock *os.File, durable *atomic.Pointer[state], failed func(error)) *log {
+	l := &log{file: file, lock: lock, durable: durable, failed: failed, done: make(chan struct{})}
+	l.arrived, l.moved = sync.NewCond(&l.mu), sync.NewCond(&l.mu)
+	return l
+}
+
 // append takes a record whose order the writer lock has given.
 func (l *log) append(record []byte, next *state) {
 	l.mu.Lock()
@@ -280,10 +286,8 @@ func (e *engine) openLog(dir string, compactAt int64, report io.Writer, failed f
 	}
 	_, _ = fmt.Fprintf(report, "data at sequence %d\n", e.head.sequence)
 	e.durable.Store(e.head)
-	l := &log{file: file, lock: lock, durable: &e.durable, failed: failed, done: make(chan struct{})}
-	l.arrived, l.moved = sync.NewCond(&l.mu), sync.NewCond(&l.mu)
-	e.log = l
-	go l.run()
+	e.log = newLog(file, lock, &e.durable, failed)
+	go e.log.run()
 	return nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	bson1 "go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -286,5 +288,51 @@ func TestALogThatCannotBeWrittenEndsTheServer(t *testing.T) {
 	<-failed
 	if e.durable.Load().collection("db.c") != nil {
 		t.Error("a reader sees what is not on disk")
+	}
+}
+
+// TestCommitsShareAnFsync lets ten commits come before the log begins to write.
+func TestCommitsShareAnFsync(t *testing.T) {
+	dir := t.TempDir()
+	e := newEngine(1)
+	file, _, err := e.readLog(filepath.Join(dir, logName), new(output))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock := must[*os.File](t)(os.Create(filepath.Join(dir, "lock")))
+	e.log = newLog(file, lock, &e.durable, func(err error) { t.Error(err) })
+	var all sync.WaitGroup
+	for i := range 10 {
+		e.mu.Lock()
+		d := e.edit(nil)
+		if err := d.create(fmt.Sprint("db.", i)); err != nil {
+			t.Fatal(err)
+		}
+		sequence := e.commit(d, nil)
+		e.mu.Unlock()
+		all.Go(func() {
+			if err := e.settle(sequence); err != nil || e.durable.Load().sequence < sequence {
+				t.Errorf("settled before its time: %v", err)
+			}
+		})
+	}
+	if e.durable.Load().sequence != 0 {
+		t.Error("durable before it is written")
+	}
+	go e.log.run()
+	all.Wait()
+	if err := e.log.close(); err != nil {
+		t.Fatal(err)
+	}
+	frames, records := 0, 0
+	content := must[[]byte](t)(os.ReadFile(filepath.Join(dir, logName)))
+	for rest := content[len(logHeader):]; len(rest) > 0; frames++ {
+		rest = rest[8+binary.LittleEndian.Uint32(rest):]
+	}
+	if _, err := readFrames(content, logHeader, func(bson1.D) error { records++; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if frames != 1 || records != 10 {
+		t.Errorf("%d frames with %d records", frames, records)
 	}
 }

@@ -84,6 +84,8 @@ func serve(ctx context.Context, o settings, stdout, stderr io.Writer) error {
 	}
 	if o.standalone {
 		s.setName = ""
+	} else if o.setName == "" {
+		return errors.New("--set-name is empty; --standalone is a server without one")
 	}
 	for name := range strings.SplitSeq(o.deny, ",") {
 		if _, known := s.commands[name]; !known && name != "" {
