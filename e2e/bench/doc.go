@@ -9,8 +9,10 @@
 // on the same core, so that no floor pays for collecting what Writ keeps. Floors and scenarios take turns, in rounds, so that
 // what else the machine does hits all of them; the rounds are added up.
 //
-// CPU time is getrusage(RUSAGE_SELF) of the server, which it tells at /bench/usage; resident memory is VmRSS in /proc. Both hold
+// CPU time is getrusage(RUSAGE_SELF) of the server, which it tells at /bench/usage; resident memory is VmRSS in /proc. They hold
 // all that a request causes: garbage collection, the request log and the decision log, which go to files.
+// How much others computed on the server's core meanwhile (/proc/stat) is in the report, which says of which loads the latencies
+// are not to be believed.
 //
 // To add a scenario, add a few lines to scenarios.go:
 //

@@ -54,7 +54,7 @@ type outcome struct {
 // check refuses a reply that is not the wanted one.
 func (l *load) check(r *reply) error {
 	if r.status != l.status || !bytes.Contains(r.body, []byte(l.holds)) {
-		return fmt.Errorf("got %d %.300s, want %d with %q", r.status, r.body, l.status, l.holds)
+		return fmt.Errorf("got %d %.300q, want %d with %q", r.status, r.body, l.status, l.holds)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -124,6 +125,31 @@ func TestResidentMemoryIsReadFromTheKernelsText(t *testing.T) {
 	}
 	if got, err := vmRSS(string(text)); err != nil || got < 1<<20 {
 		t.Errorf("this process: got %d, %v", got, err)
+	}
+}
+
+func TestABusyCoreIsReadFromTheKernelsText(t *testing.T) {
+	const stat = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu1 10 2 30 400 5 6 7 8 0 0\ncpu11 1 1 1 1 1 1 1 1 0 0\n"
+	if got, err := busyTime(stat, 1); err != nil || got != 500*time.Millisecond {
+		t.Errorf("got %s, %v", got, err)
+	}
+	for _, text := range []string{stat, "cpu2 x 1 1 1 1 1 1 1 1 1\n", "cpu2 1 1\n"} {
+		if _, err := busyTime(text, 2); err == nil {
+			t.Errorf("%q is no error", text)
+		}
+	}
+}
+
+func TestADisturbedOpenLoopIsSaid(t *testing.T) {
+	r := measured(map[string]float64{"floor": 10})
+	r.Measurements[0].Open = &latency{Others: 0.04}
+	if got := r.disturbed(); got != nil {
+		t.Errorf("got %v", got)
+	}
+	r.Measurements[0].Open.Others = 0.06
+	var b strings.Builder
+	if err := r.write(&b); err != nil || !strings.Contains(b.String(), "DISTURBED: others computed on the server's core during the open loops of floor;") {
+		t.Errorf("%v:\n%s", err, b.String())
 	}
 }
 

@@ -32,6 +32,9 @@ type latency struct {
 	Max  float64 `json:"max_us"`
 	// Late is the p99 of how late the generator woke up: that much of P99 is not the server's.
 	Late float64 `json:"generator_late_p99_us"`
+	// CPUMicros per unit at this rate, and Others as in cost.
+	CPUMicros float64 `json:"cpu_us"`
+	Others    float64 `json:"others_busy"`
 }
 
 // target is a scenario in the middle of its measurement.
@@ -128,14 +131,24 @@ func (t *target) summarize() {
 func (w *world) openLoop(ctx context.Context, t *target, p pace) error {
 	return w.with(ctx, t, func(ctx context.Context) error {
 		rate := t.result.PerSecond / float64(max(t.units, 1)) / 2
+		before, err := t.load.server.usage(ctx)
+		if err != nil {
+			return err
+		}
 		o, err := open(ctx, &t.load, p.openConnections, rate, p.open)
 		if err != nil {
 			return err
 		}
+		after, err := t.load.server.usage(ctx)
+		if err != nil {
+			return err
+		}
 		t.note(o)
+		whole := between(before, after, o.requests*max(t.units, 1), o.elapsed).perUnit()
 		t.result.Open = &latency{
 			Rate: rate, P50: inMicros(percentile(o.latencies, 0.50)), P99: inMicros(percentile(o.latencies, 0.99)),
 			Max: inMicros(percentile(o.latencies, 1)), Late: inMicros(percentile(o.late, 0.99)),
+			CPUMicros: whole.CPUMicros, Others: whole.Others,
 		}
 		return nil
 	})

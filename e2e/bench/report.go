@@ -112,21 +112,25 @@ func (r *results) write(w io.Writer) error {
 	table(&b, []string{"row", "what", "measured", "budget", "factor", "", "p50", "p99", "per second", "resident"}, lines)
 	lines = nil
 	for _, m := range r.Measurements {
-		late := ""
+		late, others := "", ""
 		if m.Open != nil {
-			late = number(m.Open.Late/1000, 2) + " ms"
+			late, others = number(m.Open.Late/1000, 2)+" ms", number(100*m.Open.Others, 0)+" %"
 		}
 		lines = append(lines, append(append([]string{
-			m.Name, m.What, number(m.CPUMicros, 1), spread(m.Rounds), number(m.Allocs, 0), number(m.Bytes/1024, 1), number(100*m.Busy, 0) + " %",
-		}, m.cells()...), late))
+			m.Name, m.What, number(m.CPUMicros, 1), spread(m.Rounds), number(m.Allocs, 0), number(m.Bytes/1024, 1), number(100*m.Busy, 0) + " %", number(100*m.Others, 0) + " %",
+		}, m.cells()...), late, others))
 	}
 	table(&b, []string{
-		"load", "what", "µs CPU", "rounds", "allocations", "KiB allocated", "server busy", "p50", "p99", "per second", "resident", "generator late, p99",
+		"load", "what", "µs CPU", "rounds", "allocations", "KiB allocated", "server busy", "others busy", "p50", "p99", "per second", "resident", "generator late, p99", "others busy then",
 	}, lines)
 	for _, m := range r.Measurements {
 		if m.Wrong > 0 {
 			fmt.Fprintf(&b, "WRONG replies: %d of %s, such as: %s\n", m.Wrong, m.Name, m.Why)
 		}
+	}
+	if disturbed := r.disturbed(); len(disturbed) > 0 {
+		fmt.Fprintf(&b, "DISTURBED: others computed on the server's core during the open loops of %s; their latencies say nothing of it.\n",
+			strings.Join(disturbed, ", "))
 	}
 	for _, absent := range r.Absent {
 		fmt.Fprintf(&b, "left out: %s\n", absent)
@@ -139,6 +143,18 @@ func (r *results) write(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// disturbed are the loads in whose open loop others took more than a twentieth of the server's core.
+func (r *results) disturbed() []string {
+	const bearable = 0.05
+	var names []string
+	for _, m := range r.Measurements {
+		if m.Open != nil && m.Open.Others > bearable {
+			names = append(names, m.Name)
+		}
+	}
+	return names
 }
 
 // wrong is an error if any reply was not the wanted one.

@@ -41,6 +41,7 @@ type server struct {
 	public, admin string // addresses
 	ready         time.Duration
 	dir           string
+	on            []int // cores
 	cmd           *exec.Cmd
 	done          chan struct{}
 }
@@ -54,7 +55,7 @@ func (p program) start(ctx context.Context, back []int) (*server, error) {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &server{public: public, admin: admin, dir: p.dir, done: make(chan struct{})}
+	s := &server{public: public, admin: admin, dir: p.dir, on: p.on, done: make(chan struct{})}
 	s.cmd = exec.CommandContext(ctx, p.binary, append(slices.Clone(p.args), "--listen", public, "--admin-listen", admin)...)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	s.cmd.Dir = p.dir
@@ -145,6 +146,9 @@ func (s *server) usage(ctx context.Context) (usage, error) {
 	if err == nil {
 		err = json.Unmarshal(body, &u)
 	}
+	if err == nil {
+		u.core, err = s.coreBusy()
+	}
 	return u, err
 }
 
@@ -166,6 +170,46 @@ func vmRSS(status string) (int64, error) {
 		}
 	}
 	return 0, errors.New("no VmRSS in the process status")
+}
+
+// coreBusy is how long the server's cores were busy with anything, since the machine's start.
+func (s *server) coreBusy() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	var sum time.Duration
+	for _, core := range s.on {
+		busy, err := busyTime(string(text), core)
+		if err != nil {
+			return 0, err
+		}
+		sum += busy
+	}
+	return sum, nil
+}
+
+// busyTime adds up what a core spent on programs and what the hypervisor gave to others, in the text of /proc/stat. Interrupts
+// are left out: they carry the requests.
+func busyTime(stat string, core int) (time.Duration, error) {
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on every architecture that Go runs on
+	name := "cpu" + strconv.Itoa(core)
+	for line := range strings.Lines(stat) {
+		figures := strings.Fields(line)
+		if len(figures) < 9 || figures[0] != name {
+			continue
+		}
+		var ticks int64
+		for _, at := range []int{1, 2, 3, 8} { // user, nice, system, steal
+			n, err := strconv.ParseInt(figures[at], 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("/proc/stat: %w", err)
+			}
+			ticks += n
+		}
+		return time.Duration(ticks) * tick, nil
+	}
+	return 0, fmt.Errorf("/proc/stat has no %s", name)
 }
 
 // freePorts finds two; somebody else may take them in between, which then ends the run with a clear message of the server.

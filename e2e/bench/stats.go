@@ -42,13 +42,15 @@ func (s schedule) due(n int) time.Time {
 	return s.start.Add(time.Duration(float64(n) / s.rate * float64(time.Second)))
 }
 
-// usage is what /bench/usage tells: totals of the server process since its start.
+// usage is what /bench/usage tells, totals of the server process since its start, and how busy its cores were by then.
 type usage struct {
 	CPUMicros  int64  `json:"cpu_us"`
 	Allocs     uint64 `json:"allocs"`
 	AllocBytes uint64 `json:"alloc_bytes"`
 	GCCycles   uint64 `json:"gc_cycles"`
 	GOMAXPROCS int    `json:"gomaxprocs"`
+
+	core time.Duration // of the server's cores, with anything; from /proc/stat
 }
 
 // cost is what one unit of work took on average.
@@ -59,6 +61,8 @@ type cost struct {
 	PerSecond float64 `json:"per_second"`
 	// Busy is the server's CPU time by wall time: well below 1 on one core, the generator and not the server was the limit.
 	Busy float64 `json:"server_busy"`
+	// Others is the part of the time that something else computed on the server's core.
+	Others float64 `json:"others_busy"`
 }
 
 // spent is what the server used while it did a number of units. Rounds are added, not averaged: the collector, which comes once in
@@ -69,19 +73,21 @@ type spent struct {
 	cpu     int64 // microseconds
 	allocs  uint64
 	bytes   uint64
+	core    time.Duration
 }
 
 // between is what was used from one reading to the next.
 func between(before, after usage, units int, elapsed time.Duration) spent {
 	return spent{
 		units: units, elapsed: elapsed, cpu: after.CPUMicros - before.CPUMicros, allocs: after.Allocs - before.Allocs,
-		bytes: after.AllocBytes - before.AllocBytes,
+		bytes: after.AllocBytes - before.AllocBytes, core: after.core - before.core,
 	}
 }
 
 func (s spent) plus(t spent) spent {
 	return spent{
-		units: s.units + t.units, elapsed: s.elapsed + t.elapsed, cpu: s.cpu + t.cpu, allocs: s.allocs + t.allocs, bytes: s.bytes + t.bytes,
+		units: s.units + t.units, elapsed: s.elapsed + t.elapsed, cpu: s.cpu + t.cpu, allocs: s.allocs + t.allocs,
+		bytes: s.bytes + t.bytes, core: s.core + t.core,
 	}
 }
 
@@ -94,5 +100,6 @@ func (s spent) perUnit() cost {
 	return cost{
 		CPUMicros: float64(s.cpu) / n, Allocs: float64(s.allocs) / n, Bytes: float64(s.bytes) / n,
 		PerSecond: n / s.elapsed.Seconds(), Busy: float64(s.cpu) / float64(s.elapsed.Microseconds()),
+		Others: max(0, float64(s.core-time.Duration(s.cpu)*time.Microsecond)/float64(s.elapsed)),
 	}
 }

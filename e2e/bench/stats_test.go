@@ -61,9 +61,17 @@ func TestScheduleDoesNotDrift(t *testing.T) {
 func TestCostIsSharedAmongAllRounds(t *testing.T) {
 	one := between(usage{CPUMicros: 1000, Allocs: 10, AllocBytes: 100}, usage{CPUMicros: 3000, Allocs: 40, AllocBytes: 700}, 10, time.Second)
 	two := between(usage{CPUMicros: 5000, Allocs: 50, AllocBytes: 800}, usage{CPUMicros: 9000, Allocs: 80, AllocBytes: 1400}, 20, time.Second)
-	want := cost{CPUMicros: 200, Allocs: 2, Bytes: 40, PerSecond: 15, Busy: 0.003}
+	one.core, two.core = 4*time.Millisecond, 102*time.Millisecond
+	want := cost{CPUMicros: 200, Allocs: 2, Bytes: 40, PerSecond: 15, Busy: 0.003, Others: 0.05}
 	if diff := cmp.Diff(want, one.plus(two).perUnit()); diff != "" {
 		t.Error(diff)
+	}
+	if others := one.perUnit().Others; others != 0.002 {
+		t.Errorf("others took %v of the first round", others)
+	}
+	one.core = 0 // a tick is coarser than what the server used
+	if others := one.perUnit().Others; others != 0 {
+		t.Errorf("others took %v", others)
 	}
 	if diff := cmp.Diff(cost{}, (spent{cpu: 5}).perUnit()); diff != "" {
 		t.Errorf("nothing was done: %s", diff)
