@@ -136,15 +136,13 @@ func (x *index) keys(d *document) ([][]any, error) {
 	}
 	keys, arrays := [][]any{nil}, 0
 	for i, column := range x.columns {
-		value, collected := bsonkit.All(d.doc, column.Path, true, true)
+		value, _ := bsonkit.All(d.doc, column.Path, true, true)
 		values := bson.A{value}
 		if array, ok := value.(bson.A); ok {
 			arrays++
 			x.multikey[i] = true
 			if len(array) > 0 {
 				values = array
-			} else if collected {
-				values = bson.A{bsonkit.Missing}
 			}
 		}
 		extended := make([][]any, 0, len(keys)*len(values))

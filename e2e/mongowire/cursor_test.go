@@ -174,6 +174,31 @@ func TestSnapshotReadSeesOneState(t *testing.T) {
 	}
 }
 
+// TestEveryStateHasATimeOfItsOwn begins snapshots faster than the clock's seconds pass.
+func TestEveryStateHasATimeOfItsOwn(t *testing.T) {
+	r := dial(t, start(t))
+	snapshot := func(more ...any) (bson.Timestamp, bson.A) {
+		reply := r.ok("find", "users", "readConcern", append(d("level", "snapshot"), d(more...)...))
+		_, batch := cursorOf(reply)
+		cursor := reply["cursor"].(bson.D)
+		return cursor[len(cursor)-1].Value.(bson.Timestamp), batch
+	}
+	var times []bson.Timestamp
+	for i := range 20 {
+		r.ok("insert", "users", "documents", bson.A{d("_id", i)})
+		at, _ := snapshot()
+		times = append(times, at)
+	}
+	for i, at := range times {
+		if again, batch := snapshot("atClusterTime", at); again != at || len(batch) != i+1 {
+			t.Errorf("at %v, asked for %v: %d documents, want %d", again, at, len(batch), i+1)
+		}
+		if i > 0 && !at.After(times[i-1]) {
+			t.Errorf("%v after %v", at, times[i-1])
+		}
+	}
+}
+
 func TestSnapshotThatIsNotKept(t *testing.T) {
 	r := dial(t, start(t))
 	for _, at := range []bson.Timestamp{{T: 1}, {T: 1<<32 - 1}} {

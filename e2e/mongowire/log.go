@@ -31,8 +31,8 @@ const (
 
 // log writes behind the committers' back: what comes in while one fsync runs shares the next.
 type log struct {
-	file    *os.File
-	lock    *os.File
+	file    stable
+	lock    io.Closer // of the directory
 	durable *atomic.Pointer[state]
 	failed  func(error) // called once, when nothing more can be written
 
@@ -46,9 +46,15 @@ type log struct {
 	done    chan struct{}
 }
 
+// stable is a file that can be told to reach the disk.
+type stable interface {
+	io.WriteCloser
+	Sync() error
+}
+
 var errLogClosed = errors.New("the log is closed")
 
-func newLog(file, lock *os.File, durable *atomic.Pointer[state], failed func(error)) *log {
+func newLog(file stable, lock io.Closer, durable *atomic.Pointer[state], failed func(error)) *log {
 	l := &log{file: file, lock: lock, durable: durable, failed: failed, done: make(chan struct{})}
 	l.arrived, l.moved = sync.NewCond(&l.mu), sync.NewCond(&l.mu)
 	return l

@@ -2,16 +2,17 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	bson1 "go.mongodb.org/mongo-driver/bson"
@@ -197,7 +198,7 @@ func TestTornTail(t *testing.T) {
 	r.ok("insert", "users", "documents", bson.A{d("_id", "a")})
 	want := everything(t, n)
 	whole := len(must[[]byte](t)(os.ReadFile(name)))
-	r.ok("insert", "users", "documents", bson.A{d("_id", "b")})
+	r.ok("insert", "users", "documents", bson.A{d("_id", "b", "body", strings.Repeat("x", 100))})
 	n.stop()
 	content := must[[]byte](t)(os.ReadFile(name))
 	// Cut anywhere in the last frame, or with a wrong byte in it.
@@ -221,6 +222,10 @@ func TestTornTail(t *testing.T) {
 		n = start(t, "--data", data)
 		if got := everything(t, n)["users"]; len(got) != 2 {
 			t.Errorf("%d bytes, written to, read again: %v", len(tail), got)
+		}
+		poll(t, "the report", func() bool { return strings.Contains(n.output.String(), "sequence") })
+		if strings.Contains(n.output.String(), "cut") {
+			t.Errorf("%d bytes, written to, cut again", len(tail))
 		}
 		n.stop()
 	}
@@ -266,73 +271,158 @@ func TestOneProcessPerDirectory(t *testing.T) {
 	}
 }
 
-func TestALogThatCannotBeWrittenEndsTheServer(t *testing.T) {
-	e := newEngine(1)
-	failed := make(chan error, 1)
-	if err := e.openLog(t.TempDir(), 1<<30, new(output), func(err error) { failed <- err }); err != nil {
-		t.Fatal(err)
-	}
-	if err := e.log.file.Close(); err != nil {
-		t.Fatal(err)
-	}
-	e.mu.Lock()
-	d := e.edit(nil)
-	if err := d.create("db.c"); err != nil {
-		t.Fatal(err)
-	}
-	sequence := e.commit(d, nil)
-	e.mu.Unlock()
-	if err := e.settle(sequence); err == nil {
-		t.Error("acknowledged what is not on disk")
-	}
-	<-failed
-	if e.durable.Load().collection("db.c") != nil {
-		t.Error("a reader sees what is not on disk")
-	}
+// disk is a log's file that writes when it is told to, and keeps what it was asked for.
+type disk struct {
+	mu      sync.Mutex
+	calls   []string
+	content []byte
+	release chan error // what each Sync answers
 }
 
-// TestCommitsShareAnFsync lets ten commits come before the log begins to write.
-func TestCommitsShareAnFsync(t *testing.T) {
-	dir := t.TempDir()
-	e := newEngine(1)
-	file, _, err := e.readLog(filepath.Join(dir, logName), new(output))
+func (f *disk) Write(b []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls, f.content = append(f.calls, "write"), append(f.content, b...)
+	return len(b), nil
+}
+
+func (f *disk) Sync() error {
+	err := <-f.release
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, "sync")
+	return err
+}
+
+func (f *disk) Close() error { return nil }
+
+// onDisk is a server whose log is such a file.
+func onDisk(t *testing.T) (*server, *disk, chan error) {
+	t.Helper()
+	file, failed := &disk{release: make(chan error)}, make(chan error, 1)
+	s := &server{
+		engine: newEngine(time.Minute), commands: commands(), setName: "mongowire", report: new(output),
+		cursors: cursors{byID: map[int64]*cursor{}}, stopping: make(chan struct{}),
+	}
+	s.engine.log = newLog(file, file, &s.engine.durable, func(err error) { failed <- err })
+	return s, file, failed
+}
+
+// ask runs a command as if it came over a connection.
+func ask(t *testing.T, s *server, pairs ...any) bson.M {
+	t.Helper()
+	content, err := bson.Marshal(append(d(pairs...), bson.E{Key: "$db", Value: "db"}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	lock := must[*os.File](t)(os.Create(filepath.Join(dir, "lock")))
-	e.log = newLog(file, lock, &e.durable, func(err error) { t.Error(err) })
+	m := message{op: opMsg, body: append(make([]byte, 5), content...)}
+	socket, _ := net.Pipe()
+	answer := s.answer(&connection{socket: socket, gone: make(chan struct{})}, m)
+	if answer == nil {
+		return nil
+	}
+	var reply bson.M
+	if err := bson.Unmarshal(answer[21:], &reply); err != nil {
+		t.Fatal(err)
+	}
+	return reply
+}
+
+func TestCommitsShareAnFsync(t *testing.T) {
+	s, file, _ := onDisk(t)
 	var all sync.WaitGroup
 	for i := range 10 {
-		e.mu.Lock()
-		d := e.edit(nil)
-		if err := d.create(fmt.Sprint("db.", i)); err != nil {
-			t.Fatal(err)
-		}
-		sequence := e.commit(d, nil)
-		e.mu.Unlock()
 		all.Go(func() {
-			if err := e.settle(sequence); err != nil || e.durable.Load().sequence < sequence {
-				t.Errorf("settled before its time: %v", err)
+			if reply := ask(t, s, "insert", "users", "documents", bson.A{d("_id", i)}); reply["n"] != int32(1) {
+				t.Errorf("got %v", reply)
 			}
 		})
 	}
-	if e.durable.Load().sequence != 0 {
-		t.Error("durable before it is written")
+	head := func() uint64 {
+		s.engine.mu.Lock()
+		defer s.engine.mu.Unlock()
+		return s.engine.head.sequence
 	}
-	go e.log.run()
+	poll(t, "ten commits", func() bool { return head() == 10 })
+	// Nothing is on disk, so nobody sees it; a transaction does, but its commit depends on it.
+	find := []any{"find", "users"}
+	if _, batch := cursorOf(ask(t, s, find...)); len(batch) != 0 || s.engine.durable.Load().sequence != 0 {
+		t.Errorf("read before it is on disk: %v", batch)
+	}
+	if _, batch := cursorOf(ask(t, s, append(in(1, 1, find...), "startTransaction", true)...)); len(batch) != 10 {
+		t.Errorf("%d documents", len(batch))
+	}
+	session := s.engine.sessions.get(string(lsid(1)[0].Value.(bson.Binary).Data))
+	if err := s.engine.applyTransaction(session.transaction, session); err != nil || session.transaction.settled != 10 {
+		t.Errorf("a commit waits for %d, %v", session.transaction.settled, err)
+	}
+	go s.engine.log.run()
+	file.release <- nil
 	all.Wait()
-	if err := e.log.close(); err != nil {
+	if _, batch := cursorOf(ask(t, s, find...)); len(batch) != 10 {
+		t.Errorf("%d documents", len(batch))
+	}
+	if err := s.engine.log.close(); err != nil {
 		t.Fatal(err)
 	}
-	frames, records := 0, 0
-	content := must[[]byte](t)(os.ReadFile(filepath.Join(dir, logName)))
-	for rest := content[len(logHeader):]; len(rest) > 0; frames++ {
-		rest = rest[8+binary.LittleEndian.Uint32(rest):]
+	records := 0
+	whole, err := readFrames(append([]byte(logHeader), file.content...), logHeader, func(bson1.D) error { records++; return nil })
+	if err != nil || whole != len(logHeader)+len(file.content) || records != 10 {
+		t.Errorf("%d records in %d bytes, %v", records, whole, err)
 	}
-	if _, err := readFrames(content, logHeader, func(bson1.D) error { records++; return nil }); err != nil {
+	if diff := cmp.Diff([]string{"write", "sync"}, file.calls); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestALogThatCannotBeWrittenEndsTheServer(t *testing.T) {
+	s, file, failed := onDisk(t)
+	go s.engine.log.run()
+	answered := make(chan bson.M)
+	go func() { answered <- ask(t, s, "insert", "users", "documents", bson.A{d("_id", "a")}) }()
+	file.release <- errors.New("disk full")
+	if reply := <-answered; reply != nil {
+		t.Errorf("answered %v", reply)
+	}
+	<-failed
+	if _, batch := cursorOf(ask(t, s, "find", "users")); len(batch) != 0 {
+		t.Errorf("a reader sees %v, which is not on disk", batch)
+	}
+	// Nor is anything answered that depends on it.
+	if reply := ask(t, s, "delete", "users", "deletes", bson.A{d("q", d("_id", "x"), "limit", 1)}); reply != nil {
+		t.Errorf("answered %v", reply)
+	}
+}
+
+// TestKilledBetweenSnapshotAndEmptyLog leaves a log whose records are in the snapshot already, and cannot be applied twice.
+func TestKilledBetweenSnapshotAndEmptyLog(t *testing.T) {
+	data := t.TempDir()
+	n := start(t, "--data", data)
+	dial(t, n).ok("create", "users")
+	n.stop()
+	start(t, "--data", data, "--compact-at", "0").stop()
+	n = start(t, "--data", data)
+	r := dial(t, n)
+	r.ok("createIndexes", "users", "indexes", bson.A{d("key", d("k", 1), "name", "k", "unique", true)})
+	r.ok("insert", "users", "documents", bson.A{d("_id", "a", "k", 1)})
+	r.ok("dropIndexes", "users", "index", "k")
+	r.ok("insert", "users", "documents", bson.A{d("_id", "b", "k", 1)})
+	want := everything(t, n)
+	n.stop()
+	old := must[[]byte](t)(os.ReadFile(filepath.Join(data, logName)))
+	start(t, "--data", data, "--compact-at", "0").stop()
+	if err := os.WriteFile(filepath.Join(data, logName), old, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if frames != 1 || records != 10 {
-		t.Errorf("%d frames with %d records", frames, records)
+	n = start(t, "--data", data)
+	if diff := cmp.Diff(want, everything(t, n)); diff != "" {
+		t.Error(diff)
+	}
+	dial(t, n).ok("insert", "users", "documents", bson.A{d("_id", "c")})
+	want = everything(t, n)
+	n.stop()
+	n = start(t, "--data", data)
+	if diff := cmp.Diff(want, everything(t, n)); diff != "" {
+		t.Error(diff)
 	}
 }

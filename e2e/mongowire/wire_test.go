@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -162,6 +163,30 @@ func TestUnknownTypeIsRefusedByName(t *testing.T) {
 		reply := r.refused(238, "find", "users", "filter", d("a", value))
 		if message, _ := reply["errmsg"].(string); !bytes.Contains([]byte(message), []byte(`"a"`)) {
 			t.Errorf("%T: %q does not name the field", value, message)
+		}
+	}
+}
+
+// TestBrokenMessages cuts a message everywhere, and puts a wrong byte everywhere.
+func TestBrokenMessages(t *testing.T) {
+	command := appendDocument(nil, bson1.D{{Key: "insert", Value: "users"}, {Key: "x", Value: everyType()}})
+	whole := append([]byte{0, 0, 0, 0, 0}, command...)
+	sequence := append([]byte("documents\x00"), appendDocument(nil, everyType())...)
+	whole = binary.LittleEndian.AppendUint32(append(whole, 1), uint32(4+len(sequence)))
+	whole = append(whole, sequence...)
+	if _, _, err := decodeMsg(whole); err != nil {
+		t.Fatal(err)
+	}
+	for i := range whole {
+		cut := slices.Clip(slices.Clone(whole[:i]))
+		if _, _, err := decodeMsg(cut); err == nil && i != 5+len(command) {
+			t.Errorf("a message cut at %d was read", i)
+		}
+		for _, wrong := range []byte{0, 1, 0x7F, 0x80, 0xFF} {
+			broken := slices.Clip(slices.Clone(whole))
+			broken[i] = wrong
+			_, _, _ = decodeMsg(broken) // must not panic
+			_, _ = decodeQuery(broken)
 		}
 	}
 }
