@@ -109,6 +109,8 @@ type Room struct {
 	audit     *audit
 	cursors   cursors
 	reveals   *pace
+	// people and machines slow down guessing at passwords and at secrets.
+	people, machines *throttle
 
 	mu       sync.RWMutex
 	feed     Feed
@@ -132,6 +134,8 @@ func Open(ctx context.Context, c Config) (*Room, error) {
 		cursors:   cursors{key: c.Sealer.Derive("identity/cursor")},
 		reveals:   newPace(revealsPerMinute, time.Minute),
 		sessions:  noSessions{},
+		people:    newThrottle(c.Now, c.Sealer.Derive("identity/throttle/people"), true),
+		machines:  newThrottle(c.Now, c.Sealer.Derive("identity/throttle/machines"), false),
 	}
 	if r.secrets, err = newSecrets(c, hasher); err != nil {
 		return nil, fmt.Errorf("open identity: %w", err)

@@ -28,6 +28,9 @@ import (
 // start is when every test begins.
 func start() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }
 
+// home is the address from which tests come that are about something else.
+var home = netip.MustParseAddr("192.0.2.10")
+
 const rootSecret = "a secret of root with more than 32 characters"
 
 // faulty is a store that counts its reads and fails as told.
