@@ -35,6 +35,8 @@ const (
 	// maxCounts bounds the counts of names, and those of names from a network.
 	maxCounts = 100_000
 	sweepStep = 1024
+	// ownerStep is how often at most a success of a name from a network is noted while nothing failed.
+	ownerStep = 24 * time.Hour
 )
 
 // network is the part of an address that one customer of a provider can choose from: /24, or /64 of IPv6. An unknown address is one
@@ -58,8 +60,9 @@ type digest [16]byte
 // throttle slows guessing down. Only failures count, and of one guess only the first: a client that is set up wrongly, or a
 // library that tries twice, does not throttle itself. A name under attack stays open to the networks from which its owner comes.
 type throttle struct {
-	now func() time.Time
-	key []byte
+	title string // of its records
+	now   func() time.Time
+	key   []byte
 	// owners says that networks from which a name succeeded are remembered, and stay open to it.
 	owners bool
 	// counts is how many networks, places and names are counted. While it is 0, nothing is looked up.
@@ -83,11 +86,14 @@ type count struct {
 	last     time.Time // of the last failure
 	success  time.Time // of the last success
 	guesses  []digest
+	// fresh are the failures that the store does not have yet; forgiven says that a success came before them.
+	fresh    int
+	forgiven bool
 }
 
-func newThrottle(now func() time.Time, key []byte, owners bool) *throttle {
+func newThrottle(title string, now func() time.Time, key []byte, owners bool) *throttle {
 	return &throttle{
-		now: now, key: key, owners: owners, networks: map[netip.Prefix]*bucket{}, places: map[digest]*count{}, names: map[digest]*count{},
+		title: title, now: now, key: key, owners: owners, networks: map[netip.Prefix]*bucket{}, places: map[digest]*count{}, names: map[digest]*count{},
 	}
 }
 
@@ -197,13 +203,13 @@ func (a attempt) failed() {
 	b.failures, b.at = b.level(now)+1, now
 	// Where there is no room the network pays alone: one name never pushes out another that is under attack.
 	if place = room(t.places, where); place != nil {
-		place.failures, place.last = place.failures+1, now
+		place.add(now)
 		if place.guesses = append(place.guesses, what); len(place.guesses) > keptGuesses {
 			place.guesses = slices.Delete(place.guesses, 0, 1)
 		}
 	}
 	if name := room(t.names, who); name != nil {
-		name.failures, name.last = name.failures+1, now
+		name.add(now)
 	}
 	t.recount()
 }
@@ -217,20 +223,29 @@ func (a attempt) succeeded() {
 	who, where := a.name(), a.place()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if name := t.names[who]; name != nil {
-		name.failures = 0
+	if name := t.names[who]; name != nil && name.failures > 0 {
+		name.forgive(time.Time{})
 	}
 	place := t.places[where]
 	if place == nil && t.owners {
 		place = room(t.places, where)
 	}
-	if place != nil {
-		*place = count{success: t.now()}
+	if now := t.now(); place != nil && (place.failures > 0 || now.Sub(place.success) > ownerStep) {
+		place.forgive(now)
 	}
 	t.recount()
 }
 
 func (t *throttle) recount() { t.counts.Store(int64(len(t.networks) + len(t.places) + len(t.names))) }
+
+func (c *count) add(now time.Time) { c.failures, c.fresh, c.last = c.failures+1, c.fresh+1, now }
+
+func (c *count) forgive(success time.Time) {
+	c.failures, c.fresh, c.guesses, c.forgiven = 0, 0, nil, true
+	if !success.IsZero() {
+		c.success = success
+	}
+}
 
 // room returns the count of a digest, a new one while there is room, or nil.
 func room(in map[digest]*count, of digest) *count {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -204,5 +205,62 @@ func TestGuessingAtTheOwnPasswordIsSlowedDown(t *testing.T) {
 			continue
 		}
 		r.want(429, "throttled")
+	}
+}
+
+func TestP04CountsSurviveARestartAndAddUpAcrossNodes(t *testing.T) {
+	w := newWorld(t)
+	w.user("ada", "")
+	must(t, w.check(home, "ada", goodPassword))
+	first := w.room
+	w.guess(strangers, "ada", 3)
+	first.MergeGuesses(t.Context())
+
+	w.open()
+	for n := range 2 { // by the other node, which has read what the first one counted
+		if err := w.check(strangers, "ada", fmt.Sprint("guess at the second node ", n)); !errors.Is(err, storage.ErrNotFound) {
+			t.Fatal(err)
+		}
+	}
+	w.room.MergeGuesses(t.Context())
+	equal(t, "the wait at the second node", wait(t, w.check(strangers, "ada", goodPassword)), time.Second)
+
+	w.room = first
+	if err := w.check(strangers, "ada", "one more at the first node"); !errors.Is(err, storage.ErrNotFound) {
+		t.Fatalf("the first node has counted three: %v", err)
+	}
+	first.MergeGuesses(t.Context())
+	equal(t, "the wait at the first node, of six in all", wait(t, w.check(strangers, "ada", goodPassword)), 2*time.Second)
+
+	w.open()
+	equal(t, "the wait after a restart", wait(t, w.check(strangers, "ada", goodPassword)), 2*time.Second)
+	w.clock.Add(int64(2 * time.Second))
+	must(t, w.check(strangers, "ada", goodPassword))
+	w.room.MergeGuesses(t.Context())
+	w.open()
+	must(t, w.check(strangers, "ada", goodPassword))
+	w.guess(strangers, "ada", 4)
+}
+
+func TestCountsThatCannotBeWrittenWaitForTheNextTime(t *testing.T) {
+	w := newWorld(t)
+	w.user("ada", "")
+	w.guess(strangers, "ada", 5)
+	w.store.away.Store(true)
+	w.room.MergeGuesses(t.Context())
+	w.store.away.Store(false)
+	equal(t, "the wait", wait(t, w.check(strangers, "ada", goodPassword)), time.Second)
+	w.room.MergeGuesses(t.Context())
+	w.open()
+	equal(t, "the wait after a restart", wait(t, w.check(strangers, "ada", goodPassword)), time.Second)
+	records, err := storage.List[storage.Guesses](t.Context(), w.store, storage.Query{Limit: 10})
+	must(t, err)
+	for _, r := range records {
+		if strings.Contains(r.ID, "ada") {
+			t.Errorf("a record names the user: %s", r.ID)
+		}
+	}
+	if len(records) == 0 {
+		t.Error("nothing was written")
 	}
 }

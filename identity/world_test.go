@@ -134,6 +134,7 @@ func (e *ended) list() string {
 type world struct {
 	t        testing.TB
 	store    *faulty
+	sealer   *seal.Sealer
 	room     *identity.Room
 	handler  http.Handler
 	sessions *ended
@@ -171,7 +172,7 @@ func unstarted(t testing.TB, adjust func(*config)) *world {
 	store, err := sqlite.Open(t.Context(), sqlite.Config{Dir: filepath.Join(t.TempDir(), "data"), Now: w.now})
 	must(t, err)
 	t.Cleanup(func() { _ = store.Close() })
-	w.store = &faulty{Store: store}
+	w.store, w.sealer = &faulty{Store: store}, sealer(t)
 	w.open()
 	return w
 }
@@ -194,7 +195,7 @@ func (w *world) open() {
 	must(w.t, err)
 	logger := slog.New(slog.NewJSONHandler(w.log, nil))
 	c := identity.Config{
-		Store: w.store, Sealer: sealer(w.t), PDP: engine, Now: w.now, Rand: rand.Reader, Logger: logger, Node: "test",
+		Store: w.store, Sealer: w.sealer, PDP: engine, Now: w.now, Rand: rand.Reader, Logger: logger, Node: "test",
 		Audiences: []string{"https://writ.test/runtime", "https://writ.test/management"},
 	}
 	w.adjust(&c)
