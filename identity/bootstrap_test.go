@@ -81,10 +81,10 @@ func TestABootstrapFileAppliedTwiceChangesNothing(t *testing.T) {
 	equal(t, "named secrets are not returned", secrets["ada"]+secrets["eve"]+secrets["Portal"], "")
 	w.works("portal", "a secret of the portal that is long", true)
 	w.works("worker", secrets["Worker"], true)
-	if _, _, err := w.room.Check(t.Context(), "ada", goodPassword); err != nil {
+	if _, _, err := w.room.Check(t.Context(), home, "ada", goodPassword); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := w.room.Check(t.Context(), "bob", secrets["bob"]); err != nil {
+	if _, _, err := w.room.Check(t.Context(), home, "bob", secrets["bob"]); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "rights of ada", strings.Join(w.flat("user", "ada"), "|"),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -203,7 +204,7 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 		before = &storage.User{}
 	}
 	// The slow hashes come before the sequence is read: see prepare.
-	proof, state, err := r.provePassword(ctx, before, in.Current, in.New, req.Now)
+	proof, state, err := r.provePassword(ctx, req.Caller.Address, before, in.Current, in.New, req.Now)
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
@@ -244,7 +245,7 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 // provePassword says how the present password was proved and makes the state of the new one. A wrong present one is a 400, and so
 // is a new one that is the old one: it would leave a temporary password in use.
 func (r *Room) provePassword(
-	ctx context.Context, u *storage.User, current enforce.Field[string], fresh string, now time.Time,
+	ctx context.Context, peer netip.Addr, u *storage.User, current enforce.Field[string], fresh string, now time.Time,
 ) (proof string, state storage.Password, err error) {
 	normal, err := r.acceptPassword(fresh, "/new_password", u)
 	if err != nil {
@@ -252,13 +253,19 @@ func (r *Room) provePassword(
 	}
 	proof = "none"
 	if current.Set && !current.Null {
+		attempt, err := r.people.admit(u.UsernameKey, current.Value, peer)
+		if err != nil {
+			return "", storage.Password{}, err
+		}
 		ok, err := r.verifyPassword(ctx, u.Password.Verifier, current.Value)
 		if err != nil {
 			return "", storage.Password{}, err
 		}
 		if !ok {
+			attempt.failed()
 			return "", storage.Password{}, enforce.BadRequest("wrong_password", "/current_password", "this is not the present password")
 		}
+		attempt.succeeded()
 		proof = "password"
 	}
 	same, err := r.verifyPassword(ctx, u.Password.Verifier, normal)
@@ -331,7 +338,7 @@ func (r *Room) proveSecret(
 	ctx context.Context, req *enforce.Request, a *storage.Application, current enforce.Field[string],
 ) (proof, id string, err error) {
 	if current.Set && !current.Null {
-		id, ok, err := r.Verify(ctx, a, current.Value)
+		id, ok, err := r.Verify(ctx, req.Caller.Address, a.ID, a, current.Value)
 		if err != nil {
 			return "", "", err
 		}

@@ -39,7 +39,7 @@ func TestL19OnesOwnPassword(t *testing.T) {
 	narrow.post("/v1/me/password", `{"current_password":"`+goodPassword+`","new_password":"`+goodPassword+`"}`).bad("/new_password")
 	w.as("user:ada").post("/v1/me/password", `{"new_password":"`+goodPassword+`"}`).bad("/new_password")
 	narrow.post("/v1/me/password", `{"current_password":"`+goodPassword+`","new_password":"`+fresh+`"}`).is(204)
-	if _, _, err := w.room.Check(t.Context(), "ada", fresh); err != nil {
+	if _, _, err := w.room.Check(t.Context(), home, "ada", fresh); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "ended", w.sessions.list(), "all of "+id)

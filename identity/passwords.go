@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"runtime"
 	"strconv"
 	"strings"
@@ -179,8 +180,14 @@ func normalPassword(password string) (string, bool) {
 // Check returns the id of the user whose password this is, and the epoch that went with the verifier. An unknown name, a wrong password and a user that is suspended, outside
 // its window or its tenant's good times are storage.ErrNotFound alike, after one look-up and one hash each. A full pool or a store
 // that is away is storage.ErrUnavailable.
-func (r *Room) Check(ctx context.Context, username, password string) (string, int64, error) {
+//
+// Guessing from peer is slowed down: a *enforce.ProtocolError of status 429, before anything is looked up or hashed.
+func (r *Room) Check(ctx context.Context, peer netip.Addr, username, password string) (string, int64, error) {
 	key, _ := nameKey(username) // a name that has no key is looked up as the empty one, which nobody has
+	attempt, err := r.people.admit(key, password, peer)
+	if err != nil {
+		return "", 0, err
+	}
 	user, err := storage.Lookup[storage.User](ctx, r.store, "username", key)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return "", 0, fmt.Errorf("look up the user: %w", err)
@@ -194,8 +201,10 @@ func (r *Room) Check(ctx context.Context, username, password string) (string, in
 		return "", 0, err
 	}
 	if user == nil || !ok || !r.mayLogIn(user) {
+		attempt.failed()
 		return "", 0, fmt.Errorf("check a password: %w", storage.ErrNotFound)
 	}
+	attempt.succeeded()
 	return user.ID, user.Epoch, nil
 }
 

@@ -37,7 +37,7 @@ func TestP02UnknownWrongAndUnusableCostTheSameAndSayTheSame(t *testing.T) {
 	}
 	for name, c := range cases {
 		hashes, calls := w.room.PasswordHashes(), w.store.calls.Load()
-		id, _, err := w.room.Check(t.Context(), c[0], c[1])
+		id, _, err := w.room.Check(t.Context(), home, c[0], c[1])
 		if !errors.Is(err, storage.ErrNotFound) || id != "" {
 			t.Errorf("%s: got %q, %v", name, id, err)
 		}
@@ -45,7 +45,7 @@ func TestP02UnknownWrongAndUnusableCostTheSameAndSayTheSame(t *testing.T) {
 		equal(t, "store calls of "+name, w.store.calls.Load()-calls, 1)
 	}
 	hashes, calls := w.room.PasswordHashes(), w.store.calls.Load()
-	if _, _, err := w.room.Check(t.Context(), "ADA", goodPassword); err != nil {
+	if _, _, err := w.room.Check(t.Context(), home, "ADA", goodPassword); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "hashes of the right password", w.room.PasswordHashes()-hashes, 1)
@@ -58,11 +58,11 @@ func TestP05PasswordsOfNinetyBytesDifferBehindTheSeventySecond(t *testing.T) {
 	first, second := common+"the-first-ending-x", common+"the-other-ending-x"
 	equal(t, "bytes", len(first), 90)
 	w.root().post("/v1/users", `{"username":"ada","email":"a@example.com","password":"`+first+`"}`).is(201)
-	if _, _, err := w.room.Check(t.Context(), "ada", first); err != nil {
+	if _, _, err := w.room.Check(t.Context(), home, "ada", first); err != nil {
 		t.Fatal(err)
 	}
 	for _, wrong := range []string{second, common} {
-		if _, _, err := w.room.Check(t.Context(), "ada", wrong); !errors.Is(err, storage.ErrNotFound) {
+		if _, _, err := w.room.Check(t.Context(), home, "ada", wrong); !errors.Is(err, storage.ErrNotFound) {
 			t.Fatalf("%q: got %v", wrong, err)
 		}
 	}
@@ -93,7 +93,7 @@ func TestAFullPoolIsAnOutage(t *testing.T) {
 	outcomes := map[string]int{}
 	for range 40 * runtime.GOMAXPROCS(0) {
 		group.Go(func() {
-			_, _, err := w.room.Check(context.Background(), "ada", goodPassword)
+			_, _, err := w.room.Check(context.Background(), home, "ada", goodPassword)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -115,7 +115,7 @@ func TestAFullPoolIsAnOutage(t *testing.T) {
 func TestAStoreThatIsAwayIsNoWrongPassword(t *testing.T) {
 	w := newWorld(t)
 	w.store.away.Store(true)
-	if _, _, err := w.room.Check(t.Context(), "ada", goodPassword); !errors.Is(err, storage.ErrUnavailable) {
+	if _, _, err := w.room.Check(t.Context(), home, "ada", goodPassword); !errors.Is(err, storage.ErrUnavailable) {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -127,11 +127,11 @@ func TestTemporaryPasswordsEnd(t *testing.T) {
 	if w.root().get("/v1/users/"+id).is(200).value("temporary_password") != nil {
 		t.Fatal("the temporary password is in one reply only")
 	}
-	got, _, err := w.room.Check(t.Context(), "ada", temporary)
+	got, _, err := w.room.Check(t.Context(), home, "ada", temporary)
 	must(t, err)
 	equal(t, "id", got, id)
 	w.pass(25 * time.Hour)
-	if _, _, err := w.room.Check(t.Context(), "ada", temporary); !errors.Is(err, storage.ErrNotFound) {
+	if _, _, err := w.room.Check(t.Context(), home, "ada", temporary); !errors.Is(err, storage.ErrNotFound) {
 		t.Fatalf("got %v", err)
 	}
 }

@@ -109,6 +109,8 @@ type Room struct {
 	audit     *audit
 	cursors   cursors
 	reveals   *pace
+	// people and machines slow down guessing at passwords and at secrets.
+	people, machines *throttle
 
 	mu       sync.RWMutex
 	feed     Feed
@@ -132,6 +134,8 @@ func Open(ctx context.Context, c Config) (*Room, error) {
 		cursors:   cursors{key: c.Sealer.Derive("identity/cursor")},
 		reveals:   newPace(revealsPerMinute, time.Minute),
 		sessions:  noSessions{},
+		people:    newThrottle("people", c.Now, c.Sealer.Derive("identity/throttle/people"), true),
+		machines:  newThrottle("machines", c.Now, c.Sealer.Derive("identity/throttle/machines"), false),
 	}
 	if r.secrets, err = newSecrets(c, hasher); err != nil {
 		return nil, fmt.Errorf("open identity: %w", err)
@@ -139,6 +143,11 @@ func Open(ctx context.Context, c Config) (*Room, error) {
 	sequence, err := r.directory.load(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load the directory: %w", err)
+	}
+	for _, t := range []*throttle{r.people, r.machines} {
+		if err := t.load(ctx, c.Store); err != nil {
+			return nil, fmt.Errorf("load the counts of failed attempts: %w", err)
+		}
 	}
 	if r.audit, err = newAudit(ctx, c, sequence); err != nil {
 		return nil, fmt.Errorf("open the audit chain: %w", err)
@@ -152,6 +161,33 @@ func (r *Room) Join(feed Feed, sessions Sessions) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.feed, r.sessions = feed, sessions
+}
+
+// Run merges the counts of failed attempts with those of other nodes, once a second until ctx is done, and then once more.
+func (r *Room) Run(ctx context.Context) {
+	ticker := time.NewTicker(mergeEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), mergeEvery)
+			defer cancel()
+			r.MergeGuesses(limited)
+			return
+		case <-ticker.C:
+		}
+		r.MergeGuesses(ctx)
+	}
+}
+
+// MergeGuesses writes down the failed attempts that were counted since the last time, and takes in those of other nodes at the same
+// names. What cannot be written stays for the next time: it is needed most during the flood that it counts.
+func (r *Room) MergeGuesses(ctx context.Context) {
+	for _, t := range []*throttle{r.people, r.machines} {
+		if err := t.merge(ctx, r.store); err != nil && ctx.Err() == nil {
+			r.config.Logger.WarnContext(ctx, "failed attempts were not written down", "of", t.title, "error", err)
+		}
+	}
 }
 
 // Close waits for what is still to be written down.

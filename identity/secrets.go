@@ -13,6 +13,7 @@ import (
 	"hash/crc32"
 	"io"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -101,12 +102,24 @@ func (s *secrets) forget(application string) {
 
 // Verify says which live secret of the application was presented. A nil application, an unknown secret and a dead one cost the
 // same: a fast hash for what has the form of a server-made secret, else one slow one as well. A full pool is
-// storage.ErrUnavailable.
-func (r *Room) Verify(ctx context.Context, app *storage.Application, presented string) (string, bool, error) {
-	id, err := r.secrets.match(ctx, app, presented)
-	if err != nil || id == "" || !r.secrets.live(app, id) {
+// storage.ErrUnavailable. client is the id that was presented, also where there is no such application; guessing at it from peer is
+// slowed down by a *enforce.ProtocolError of status 429, before anything is hashed.
+func (r *Room) Verify(
+	ctx context.Context, peer netip.Addr, client string, app *storage.Application, presented string,
+) (string, bool, error) {
+	attempt, err := r.machines.admit(client, presented, peer)
+	if err != nil {
 		return "", false, err
 	}
+	id, err := r.secrets.match(ctx, app, presented)
+	if err != nil {
+		return "", false, err
+	}
+	if id == "" || !r.secrets.live(app, id) {
+		attempt.failed()
+		return "", false, nil
+	}
+	attempt.succeeded()
 	r.secrets.use(ctx, app.ID+"/"+id)
 	return id, true, nil
 }

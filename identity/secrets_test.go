@@ -16,7 +16,7 @@ func (w *world) verify(id, presented string) (string, bool) {
 	if err != nil {
 		app = nil
 	}
-	sid, ok, err := w.room.Verify(w.t.Context(), app, presented)
+	sid, ok, err := w.room.Verify(w.t.Context(), home, id, app, presented)
 	must(w.t, err)
 	return sid, ok
 }

@@ -95,7 +95,7 @@ func TestL15SuspensionEndsTokensForGood(t *testing.T) {
 	equal(t, "ended", w.sessions.list(), "all of "+id)
 	w.root().patch(path, `{"suspended_at":null}`).is(200)
 	equal(t, "epoch", epoch(), 1)
-	if _, _, err := w.room.Check(t.Context(), "ada", goodPassword); err != nil {
+	if _, _, err := w.room.Check(t.Context(), home, "ada", goodPassword); err != nil {
 		t.Fatal(err)
 	}
 	w.user("boss", `,"roles":["system:owner"]`)
@@ -163,10 +163,10 @@ func TestH15ResetGivesATemporaryPasswordOnceAndEndsSessions(t *testing.T) {
 	r := w.root().post("/v1/users/"+id+"/password/reset", "").is(200)
 	equal(t, "cache", r.header.Get("Cache-Control"), "no-store")
 	temporary := r.text("temporary_password")
-	if _, _, err := w.room.Check(t.Context(), "ada", goodPassword); err == nil {
+	if _, _, err := w.room.Check(t.Context(), home, "ada", goodPassword); err == nil {
 		t.Fatal("the old password works")
 	}
-	if _, _, err := w.room.Check(t.Context(), "ada", temporary); err != nil {
+	if _, _, err := w.room.Check(t.Context(), home, "ada", temporary); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "ended", w.sessions.list(), "all of "+id)
@@ -175,10 +175,10 @@ func TestH15ResetGivesATemporaryPasswordOnceAndEndsSessions(t *testing.T) {
 	ada.post("/v1/me/password", `{"current_password":"`+temporary+`","new_password":"`+temporary+`"}`).bad("/new_password")
 	ada.post("/v1/me/password", `{"current_password":"wrong-wrong-wrong","new_password":"quiet-harbor-9981"}`).bad("/current_password")
 	ada.post("/v1/me/password", `{"current_password":"`+temporary+`","new_password":"quiet-harbor-9981"}`).is(204)
-	if _, _, err := w.room.Check(t.Context(), "ada", temporary); err == nil {
+	if _, _, err := w.room.Check(t.Context(), home, "ada", temporary); err == nil {
 		t.Fatal("the temporary password works")
 	}
-	if _, _, err := w.room.Check(t.Context(), "ada", "quiet-harbor-9981"); err != nil {
+	if _, _, err := w.room.Check(t.Context(), home, "ada", "quiet-harbor-9981"); err != nil {
 		t.Fatal(err)
 	}
 	w.root().post("/v1/users/"+someID+"/password/reset", "").is(404)
@@ -262,11 +262,11 @@ func TestFreeDataKeepsItsNumbersAndRefusesOperators(t *testing.T) {
 func TestAtNotAfterTheLoginIsOver(t *testing.T) {
 	w := newWorld(t)
 	w.user("ada", `,"not_after":"2026-06-01T13:00:00Z"`)
-	if _, _, err := w.room.Check(t.Context(), "ada", goodPassword); err != nil {
+	if _, _, err := w.room.Check(t.Context(), home, "ada", goodPassword); err != nil {
 		t.Fatal(err)
 	}
 	w.pass(time.Hour)
-	if _, _, err := w.room.Check(t.Context(), "ada", goodPassword); err == nil {
+	if _, _, err := w.room.Check(t.Context(), home, "ada", goodPassword); err == nil {
 		t.Fatal("at not_after it is over")
 	}
 }

@@ -28,6 +28,9 @@ import (
 // start is when every test begins.
 func start() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }
 
+// home is the address from which tests come that are about something else.
+var home = netip.MustParseAddr("192.0.2.10")
+
 const rootSecret = "a secret of root with more than 32 characters"
 
 // faulty is a store that counts its reads and fails as told.
@@ -131,6 +134,7 @@ func (e *ended) list() string {
 type world struct {
 	t        testing.TB
 	store    *faulty
+	sealer   *seal.Sealer
 	room     *identity.Room
 	handler  http.Handler
 	sessions *ended
@@ -168,7 +172,7 @@ func unstarted(t testing.TB, adjust func(*config)) *world {
 	store, err := sqlite.Open(t.Context(), sqlite.Config{Dir: filepath.Join(t.TempDir(), "data"), Now: w.now})
 	must(t, err)
 	t.Cleanup(func() { _ = store.Close() })
-	w.store = &faulty{Store: store}
+	w.store, w.sealer = &faulty{Store: store}, sealer(t)
 	w.open()
 	return w
 }
@@ -191,7 +195,7 @@ func (w *world) open() {
 	must(w.t, err)
 	logger := slog.New(slog.NewJSONHandler(w.log, nil))
 	c := identity.Config{
-		Store: w.store, Sealer: sealer(w.t), PDP: engine, Now: w.now, Rand: rand.Reader, Logger: logger, Node: "test",
+		Store: w.store, Sealer: w.sealer, PDP: engine, Now: w.now, Rand: rand.Reader, Logger: logger, Node: "test",
 		Audiences: []string{"https://writ.test/runtime", "https://writ.test/management"},
 	}
 	w.adjust(&c)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ const maxClientID = 128
 type credentials struct {
 	id, secret string
 	method     string
+	peer       netip.Addr
 }
 
 // client is an application that has authenticated. To fosite it is a fosite.Client.
@@ -61,6 +63,7 @@ func (s *Server) authenticateClient(ctx context.Context, r *http.Request, form u
 	if err != nil {
 		return nil, err
 	}
+	presented.peer = remote(r)
 	found, err := s.verifyClient(ctx, presented)
 	if err != nil {
 		return nil, err
@@ -81,7 +84,7 @@ func (s *Server) verifyClient(ctx context.Context, presented credentials) (*clie
 		}
 		return s.usableClient(ctx, app, nil)
 	}
-	id, ok, err := s.secrets.Verify(ctx, app, presented.secret)
+	id, ok, err := s.secrets.Verify(ctx, presented.peer, presented.id, app, presented.secret)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("verify secret: %w", err)

@@ -166,6 +166,9 @@ func ownCode(e *enforce.ProtocolError) *enforce.ProtocolError {
 	}
 	own := *e
 	own.Code = codeInvalidRequest
+	if own.Status == http.StatusTooManyRequests { // RFC 6749 has no code for it; this one says that the request itself is not at fault
+		own.Code = codeUnavailable
+	}
 	if own.Status == http.StatusUnsupportedMediaType {
 		own.Status = http.StatusBadRequest
 	}

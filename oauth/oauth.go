@@ -53,15 +53,17 @@ type Passwords interface {
 	// Check returns the id of the user whose username and password these are, and the user's epoch as it was when the verifier
 	// was read: a password that is changed while its hash is computed must not yield a live token. It must return
 	// storage.ErrNotFound alike, after equal work, for an unknown user, a wrong password, and a user who is suspended or outside
-	// the window; storage.ErrUnavailable when it cannot tell now.
-	Check(ctx context.Context, username, password string) (userID string, epoch int64, err error)
+	// the window; storage.ErrUnavailable when it cannot tell now. It may slow down guessing from peer: an *enforce.ProtocolError
+	// of status 429, alike for all of these.
+	Check(ctx context.Context, peer netip.Addr, username, password string) (userID string, epoch int64, err error)
 }
 
 // Secrets verifies applications' secrets.
 type Secrets interface {
 	// Verify reports which of the application's secrets was presented: one that is neither revoked nor outside its
-	// window. A nil application is an unknown id and must cost the same work. An error says that it cannot tell now.
-	Verify(ctx context.Context, app *storage.Application, presented string) (secretID string, ok bool, err error)
+	// window. A nil application is an unknown id and must cost the same work. An error says that it cannot tell now, or is an
+	// *enforce.ProtocolError of status 429 where guessing at client, the id that was presented, is slowed down for peer.
+	Verify(ctx context.Context, peer netip.Addr, client string, app *storage.Application, presented string) (secretID string, ok bool, err error)
 }
 
 // Auditor records what is done around the doing.

@@ -3,6 +3,8 @@ package oauth
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/ory/fosite"
@@ -40,7 +42,11 @@ func (f fositeStore) SetClientAssertionJWT(context.Context, string, time.Time) e
 // Authenticate checks a password. Everything that is wrong with it is fosite.ErrNotFound, which becomes invalid_grant;
 // any other error is an outage and must stay one (F-04 in its other form).
 func (f fositeStore) Authenticate(ctx context.Context, username, password string) (string, error) {
-	id, epoch, err := f.server.passwords.Check(ctx, username, password)
+	var peer netip.Addr
+	if r, ok := ctx.Value(fosite.RequestContextKey).(*http.Request); ok {
+		peer = remote(r)
+	}
+	id, epoch, err := f.server.passwords.Check(ctx, peer, username, password)
 	if errors.Is(err, storage.ErrNotFound) {
 		return "", fosite.ErrNotFound
 	}

@@ -247,7 +247,7 @@ func (a *authenticator) explain(err error) error {
 	switch {
 	case errors.Is(err, enforce.ErrUnauthenticated):
 		return a.unknown(codeInvalidToken, description(codeInvalidToken))
-	case errors.As(err, &refused):
+	case errors.As(err, &refused) && refused.Status != http.StatusTooManyRequests:
 		return a.unknown(refused.Code, refused.Detail)
 	default:
 		return err
@@ -273,6 +273,7 @@ func (s *Server) basicCaller(ctx context.Context, presented credentials, audienc
 	if err := s.directory.Fresh(); err != nil {
 		return nil, fmt.Errorf("authenticate: %w", err)
 	}
+	presented.peer = peer
 	found, err := s.verifyClient(ctx, presented)
 	if err != nil {
 		return nil, err

@@ -392,7 +392,9 @@ type secrets struct {
 	err    error
 }
 
-func (s *secrets) Verify(_ context.Context, app *storage.Application, presented string) (string, bool, error) {
+func (s *secrets) Verify(
+	_ context.Context, _ netip.Addr, _ string, app *storage.Application, presented string,
+) (string, bool, error) {
 	s.hashes.Add(1)
 	if s.err != nil {
 		return "", false, s.err
@@ -424,7 +426,7 @@ type passwords struct {
 	err       error
 }
 
-func (p *passwords) Check(_ context.Context, username, password string) (string, int64, error) {
+func (p *passwords) Check(_ context.Context, _ netip.Addr, username, password string) (string, int64, error) {
 	p.hashes++
 	p.seen = append(p.seen, password)
 	if p.err != nil {

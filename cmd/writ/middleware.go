@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type frame struct {
 	logger   *slog.Logger
 	metrics  *metrics
 	now      func() time.Time
+	proxies  proxies
 }
 
 // ServeHTTP implements http.Handler.
@@ -28,6 +30,9 @@ func (f *frame) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := f.now()
 	event := &enforce.Event{RequestID: requestID(r.Header.Get("X-Request-ID"))}
 	r = r.WithContext(enforce.WithEvent(r.Context(), event))
+	if len(f.proxies) > 0 {
+		r.RemoteAddr = netip.AddrPortFrom(f.proxies.peer(r), 0).String() // of a copy: the server's own stays
+	}
 	rec := &recorder{ResponseWriter: w}
 	f.headers(rec.Header(), r, event)
 	defer func() {

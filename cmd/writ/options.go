@@ -24,6 +24,7 @@ type Config struct {
 	TLSCertFile, TLSKeyFile           string // absent: plain HTTP
 	AdminTLSCertFile, AdminTLSKeyFile string // absent: plain HTTP
 	InsecureHTTP                      bool   // plain HTTP off loopback, behind a proxy that terminates TLS
+	TrustedProxies                    string // whose X-Forwarded-For is taken; absent: nobody's
 	AllowRevealOnPublic               bool   // credential retrieval although the listeners are one
 	AdminBasic                        bool   // application credentials by HTTP Basic on the admin API
 
@@ -82,6 +83,7 @@ func options(c *Config) []option {
 		{key: "admin_tls_cert_file", field: &c.AdminTLSCertFile, usage: "certificate of the admin listener, PEM"},
 		{key: "admin_tls_key_file", field: &c.AdminTLSKeyFile, usage: "key of the admin listener, PEM"},
 		{key: "insecure_http", field: &c.InsecureHTTP, usage: "allow plain HTTP off loopback, behind a proxy that terminates TLS"},
+		{key: "trusted_proxies", field: &c.TrustedProxies, usage: "addresses and networks whose X-Forwarded-For is taken, comma-separated"},
 		{
 			key: "allow_reveal_on_public", field: &c.AllowRevealOnPublic,
 			usage: "serve credential retrieval when both listeners are the same address",

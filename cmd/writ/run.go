@@ -147,7 +147,11 @@ func (n *node) mount(listener string, fallback enforce.Plane, groups []enforce.G
 	if err != nil {
 		return nil, fmt.Errorf("%s listener: %w", listener, err)
 	}
-	return &frame{listener: listener, next: handler, logger: n.logger, metrics: n.metrics, now: n.now}, nil
+	trusted, err := parseProxies(n.config.TrustedProxies)
+	if err != nil {
+		return nil, fmt.Errorf("trusted_proxies: %w", err)
+	}
+	return &frame{listener: listener, next: handler, logger: n.logger, metrics: n.metrics, now: n.now, proxies: trusted}, nil
 }
 
 func (n *node) counted() countedPDP { return countedPDP{PDP: n.pdp, metrics: n.metrics, now: n.now} }

@@ -233,6 +233,7 @@ func (n *node) background(ctx context.Context) *sync.WaitGroup {
 	var work sync.WaitGroup
 	work.Go(debug.FreeOSMemory) // compiling the policies and hashing at the start leave more behind than the server needs
 	work.Go(func() { n.pdp.Watch(ctx) })
+	work.Go(func() { n.room.Run(ctx) })
 	work.Go(func() {
 		n.follower.Run(ctx, n.config.PollInterval, func(err error) {
 			if err != nil {

@@ -67,6 +67,9 @@ func (c *Config) validate(origins map[string]string) configError {
 			wrong(key, "%s is not a directory; create it, or leave the key out for the embedded set", dir)
 		}
 	}
+	if _, err := parseProxies(c.TrustedProxies); err != nil {
+		wrong("trusted_proxies", "%s; list the proxies in front of this server, separated by commas", err)
+	}
 	c.validateLimits(wrong)
 	slices.Sort(problems)
 	return problems

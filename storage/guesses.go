@@ -1,0 +1,22 @@
+package storage
+
+import "time"
+
+// Guesses counts the failed attempts to prove to be somebody. Its id is a keyed digest, so the records are no list of names.
+type Guesses struct {
+	Meta
+	// Failures are those in a row; LastAt is when the last one was, SuccessAt the last success, if any.
+	Failures  int       `json:"failures"`
+	LastAt    time.Time `json:"last_at"`
+	SuccessAt time.Time `json:"success_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// GuessesKind is changed by a compare-and-swap of the one document.
+var GuessesKind = Kind{Name: "guesses", New: func() Record { return new(Guesses) }}
+
+func (g *Guesses) RecordMeta() *Meta { return &g.Meta }
+func (*Guesses) Kind() Kind          { return GuessesKind }
+
+// Index implements Record.
+func (g *Guesses) Index() Index { return Index{ExpiresAt: g.ExpiresAt} }
