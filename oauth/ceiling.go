@@ -61,7 +61,11 @@ func (s *Server) ceilingOf(i *issue) (ceiling, error) {
 	c := ceiling{
 		catalogue: s.pdp.Catalogue(), confined: identity.TemporaryPassword, audiences: i.requester.GetRequestedAudience(),
 	}
-	if len(c.audiences) == 0 {
+	if i.family != nil {
+		if err := c.audiencesOf(i); err != nil {
+			return ceiling{}, err
+		}
+	} else if len(c.audiences) == 0 {
 		c.audiences = i.client.GetAudience()
 	}
 	registered, err := parseScopes(app.Scopes)
@@ -69,6 +73,11 @@ func (s *Server) ceilingOf(i *issue) (ceiling, error) {
 		return ceiling{}, fmt.Errorf("scopes of application %s: %w", app.ID, err)
 	}
 	c.rights = s.heldRights(i, c.catalogue, registered)
+	if i.family != nil {
+		if err := c.withinFamily(i); err != nil {
+			return ceiling{}, err
+		}
+	}
 	if requested := i.requester.GetRequestedScopes(); len(requested) > 0 {
 		wanted, err := parseScopes(requested)
 		if err != nil {
@@ -81,6 +90,47 @@ func (s *Server) ceilingOf(i *issue) (ceiling, error) {
 	return c, nil
 }
 
+// audiencesOf are those of the session that the application may still have, or those asked for among them.
+func (c *ceiling) audiencesOf(i *issue) error {
+	allowed := slices.DeleteFunc(slices.Clone(i.family.record.Audience), func(audience string) bool {
+		return !contains(i.client.GetAudience(), audience)
+	})
+	for _, audience := range c.audiences {
+		if !contains(allowed, audience) {
+			return refusal(codeInvalidTarget)
+		}
+	}
+	switch {
+	case len(allowed) == 0:
+		return refusal(codeInvalidGrant)
+	case len(c.audiences) == 0:
+		c.audiences = allowed
+	}
+	return nil
+}
+
+// withinFamily cuts the rights to the scopes of the session and refuses a scope that is wider than these: a refresh narrows its
+// access token and never widens it (RFC 6749, section 6; F-15).
+func (c *ceiling) withinFamily(i *issue) error {
+	scopes, err := parseScopes(i.family.record.Scopes)
+	if err != nil {
+		return fmt.Errorf("scopes of session %s: %w", i.sid, err)
+	}
+	wanted, err := parseScopes(i.requester.GetRequestedScopes())
+	if err != nil {
+		return refusal(codeInvalidScope)
+	}
+	for _, w := range wanted {
+		if !personal(w.resource) && !slices.ContainsFunc(scopes, func(held right) bool {
+			return c.catalogue.Covers(held.resource, held.action, w.resource, w.action)
+		}) {
+			return refusal(codeInvalidScope)
+		}
+	}
+	c.rights = settle(c.catalogue, intersect(c.catalogue, c.rights, scopes))
+	return nil
+}
+
 // lifetimeOf is the application's lifetime, or the default, cut where the application, its secret or the subject ends.
 func (s *Server) lifetimeOf(i *issue, now time.Time) int64 {
 	seconds := int64(s.lifetime / time.Second)
@@ -90,6 +140,9 @@ func (s *Server) lifetimeOf(i *issue, now time.Time) int64 {
 	ends := []time.Time{i.client.subject.Facts.Identity().NotAfter, i.subject.Facts.Identity().NotAfter}
 	if secret := i.client.secret; secret != nil && secret.ExpiresAt != nil {
 		ends = append(ends, *secret.ExpiresAt)
+	}
+	if i.family != nil {
+		ends = append(ends, i.family.record.AbsoluteExpiresAt)
 	}
 	for _, end := range ends {
 		seconds = cut(seconds, end, now)

@@ -43,7 +43,7 @@ func description(code string) string {
 	case codeInvalidClient:
 		return "Client authentication failed."
 	case codeInvalidGrant:
-		return "The username and password, or the grant they stand for, are not valid."
+		return "The username and password, or the refresh token, are not valid."
 	case codeUnauthorized:
 		return "This client may not use this grant type."
 	case codeUnsupported:

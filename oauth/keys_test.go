@@ -24,7 +24,7 @@ import (
 // signingKey is the world's active key, unsealed: what an attacker would like to have.
 func (w *world) signingKey() jose.JSONWebKey {
 	w.tb.Helper()
-	records, err := storage.List[storage.Key](w.tb.Context(), w.store, storage.Query{Limit: 10})
+	records, err := storage.List[storage.Key](w.tb.Context(), w.store, storage.Query{Equal: map[string][]string{"ring": {"access"}}, Limit: 10})
 	if err != nil || len(records) != 1 {
 		w.tb.Fatalf("keys: %d %v", len(records), err)
 	}
@@ -271,14 +271,14 @@ func TestKeysSurviveARestart(t *testing.T) {
 	if !w.live(token) || w.get("/.well-known/jwks.json").Body.String() != before {
 		t.Fatal("a restart changed the keys")
 	}
-	if got := w.auditor.entries; len(got) != 2 || !strings.HasPrefix(got[0], "intent system keys:write keys/") {
+	if got := w.auditor.entries; len(got) != 4 || !strings.HasPrefix(got[0], "intent system keys:write keys/") {
 		t.Fatalf("audit: %v", got)
 	}
 }
 
 func TestKeysAreSealedAndBoundToTheirPlace(t *testing.T) {
 	w := newWorld(t)
-	records, err := storage.List[storage.Key](t.Context(), w.store, storage.Query{Limit: 10})
+	records, err := storage.List[storage.Key](t.Context(), w.store, storage.Query{Equal: map[string][]string{"ring": {"access"}}, Limit: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func TestKeysFollowTheFeed(t *testing.T) {
 	w.application("app", nil)
 	other := newWorld(t)
 	old := w.machine("app").text("access_token")
-	records, err := storage.List[storage.Key](t.Context(), other.store, storage.Query{Limit: 10})
+	records, err := storage.List[storage.Key](t.Context(), other.store, storage.Query{Equal: map[string][]string{"ring": {"access"}}, Limit: 10})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ type metadata struct {
 func (s *Server) describe() (document, error) {
 	raw, err := json.Marshal(metadata{
 		Issuer: s.issuer, TokenEndpoint: s.origin + tokenPath, JWKSURI: s.origin + jwksPath,
-		GrantTypes: []string{grantClientCredentials, grantPassword}, ResponseTypes: []string{"none"},
+		GrantTypes: []string{grantClientCredentials, grantPassword, grantRefreshToken}, ResponseTypes: []string{"none"},
 		AuthMethods: []string{methodBasic, methodPost, methodNone},
 	})
 	if err != nil {

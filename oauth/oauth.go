@@ -24,7 +24,14 @@ import (
 // Defaults of Config.
 const (
 	DefaultAccessTokenLifetime = time.Hour
-	DefaultSessionLifetime     = 24 * time.Hour
+	// DefaultRefreshTokenLifetime is how long a session lasts that is not used.
+	DefaultRefreshTokenLifetime = 24 * time.Hour
+	// DefaultSessionLifetime is how long a session lasts at most.
+	DefaultSessionLifetime = 30 * 24 * time.Hour
+	// DefaultRefreshGrace is what cmd/writ sets where nothing is said.
+	DefaultRefreshGrace = 10 * time.Second
+	// MaxRefreshGrace caps the grace: for so long a stolen refresh token may be used beside its owner.
+	MaxRefreshGrace = 5 * time.Minute
 	// MaxAccessTokenLifetime caps what an application or a policy may ask for.
 	MaxAccessTokenLifetime = 24 * time.Hour
 )
@@ -108,8 +115,13 @@ type Config struct {
 	Logger *slog.Logger
 	// AccessTokenLifetime applies where an application names none; 0 is DefaultAccessTokenLifetime.
 	AccessTokenLifetime time.Duration
-	// SessionLifetime is how long a session from a password login lasts; 0 is DefaultSessionLifetime.
+	// RefreshTokenLifetime is how long a session from a password login lasts after its last use; 0 is DefaultRefreshTokenLifetime.
+	RefreshTokenLifetime time.Duration
+	// SessionLifetime is how long a session lasts however much it is used; 0 is DefaultSessionLifetime.
 	SessionLifetime time.Duration
+	// RefreshGrace is how long a refresh token that was exchanged still gives the same successor; 0 is no grace: every second use
+	// is a reuse.
+	RefreshGrace time.Duration
 }
 
 // Server is the authorization server of one node.
@@ -127,9 +139,13 @@ type Server struct {
 	rand        io.Reader
 	logger      *slog.Logger
 	lifetime    time.Duration
+	refreshLife time.Duration
 	sessionLife time.Duration
+	grace       time.Duration
+	sealer      Sealer
 
-	keys     *keys
+	keys        *keys
+	refreshKeys *refreshKeys
 	ended    endedSessions
 	verified verifiedTokens
 	held     heldRights
@@ -162,16 +178,30 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if c.SessionLifetime == 0 {
 		c.SessionLifetime = DefaultSessionLifetime
 	}
+	if c.RefreshTokenLifetime == 0 {
+		c.RefreshTokenLifetime = DefaultRefreshTokenLifetime
+	}
+	if c.RefreshTokenLifetime < time.Second || c.SessionLifetime < c.RefreshTokenLifetime {
+		return nil, errors.New("open oauth: the refresh token lifetime must lie between 1s and the session lifetime")
+	}
+	if c.RefreshGrace < 0 || c.RefreshGrace > MaxRefreshGrace {
+		return nil, fmt.Errorf("open oauth: the refresh grace must lie between 0s and %s", MaxRefreshGrace)
+	}
 	if c.AccessTokenLifetime < time.Second || c.AccessTokenLifetime > MaxAccessTokenLifetime {
 		return nil, fmt.Errorf("open oauth: the access token lifetime must lie between 1s and %s", MaxAccessTokenLifetime)
 	}
 	s := &Server{
 		issuer: c.Issuer, origin: issuer.Scheme + "://" + issuer.Host, issuerPath: issuer.EscapedPath(),
 		store: c.Store, directory: c.Directory, passwords: c.Passwords, secrets: c.Secrets, auditor: c.Auditor, pdp: c.PDP,
-		now: c.Now, rand: c.Rand, logger: c.Logger, lifetime: c.AccessTokenLifetime, sessionLife: c.SessionLifetime,
+		now: c.Now, rand: c.Rand, logger: c.Logger, lifetime: c.AccessTokenLifetime,
+		refreshLife: c.RefreshTokenLifetime, sessionLife: c.SessionLifetime, grace: c.RefreshGrace, sealer: c.Sealer,
 	}
 	s.keys = &keys{store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand}
 	if err := s.keys.open(ctx); err != nil {
+		return nil, fmt.Errorf("open oauth: %w", err)
+	}
+	s.refreshKeys = &refreshKeys{store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand}
+	if err := s.refreshKeys.open(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}
 	if err := s.loadEnded(ctx); err != nil {
@@ -207,6 +237,9 @@ func (s *Server) Apply(ctx context.Context, r storage.Reader, change storage.Cha
 	}
 	if !reload {
 		return nil
+	}
+	if err := s.refreshKeys.load(ctx, r); err != nil {
+		return err
 	}
 	before := s.keys.current.Load()
 	if err := s.keys.load(ctx, r); err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/writ-authz/writ/policies/enforce"
 )
 
-// newProvider builds fosite with the two handlers that are kept.
+// newProvider builds fosite with the two handlers that are kept and our own for refresh_token.
 func (s *Server) newProvider() (*fosite.Fosite, error) {
 	config, err := s.fositeConfig()
 	if err != nil {
@@ -36,6 +36,7 @@ func (s *Server) newProvider() (*fosite.Fosite, error) {
 			HandleHelper: helper, ResourceOwnerPasswordCredentialsGrantStorage: store,
 			RefreshTokenStrategy: refreshTokens{}, Config: config,
 		}},
+		listed{grantRefreshToken, refreshGrant{strategy: accessTokens{server: s}}},
 	}
 	return &fosite.Fosite{Store: store, Config: config}, nil
 }
@@ -85,7 +86,7 @@ func (s *Server) fositeConfig() (*fosite.Config, error) {
 	return &fosite.Config{
 		AccessTokenLifespan:                s.lifetime,
 		VerifiableCredentialsNonceLifespan: time.Minute,
-		RefreshTokenLifespan:               s.sessionLife,
+		RefreshTokenLifespan:               s.refreshLife,
 		AuthorizeCodeLifespan:              time.Minute,
 		IDTokenLifespan:                    time.Minute,
 		IDTokenIssuer:                      s.issuer,
@@ -164,7 +165,8 @@ type plainEnglish struct{}
 func (plainEnglish) GetMessage(id string, _ language.Tag, _ ...any) string { return id }
 func (plainEnglish) GetLangFromRequest(*http.Request) language.Tag         { return language.English }
 
-// refreshTokens makes none: refresh is not offered, and an empty token is left out of the reply.
+// refreshTokens makes none: fosite's password handler asks for one before the session is there that it names. Ours come in respond
+// (refresh.go).
 type refreshTokens struct{}
 
 var _ fositeoauth2.RefreshTokenStrategy = refreshTokens{}

@@ -79,15 +79,22 @@ func (s *Server) loadEnded(ctx context.Context) error {
 }
 
 // beginSession stores the session of a password login: one unique insert, outside the authority. It lives at least as
-// long as its token.
-func (s *Server) beginSession(ctx context.Context, i *issue, tokenSeconds int64) error {
+// long as its token. refresh is its first refresh token, or empty.
+func (s *Server) beginSession(ctx context.Context, i *issue, given *granted, refresh string) error {
 	now := s.now() // after the slow hash, like the record's created_at
-	life := max(s.sessionLife, time.Duration(tokenSeconds)*time.Second)
+	token := time.Duration(given.lifetime) * time.Second
+	absolute := now.Add(max(s.sessionLife, token))
 	agent := i.request.HTTP.UserAgent()
 	record := &storage.Session{
 		Meta: storage.Meta{ID: i.sid}, Subject: i.subject.ID, Client: storage.ApplicationID(i.client.app.ID),
-		LastUsedAt: storage.Time(now), ExpiresAt: storage.Time(now.Add(life)),
+		LastUsedAt: storage.Time(now), ExpiresAt: storage.Time(earlier(now.Add(max(s.refreshLife, token)), absolute)),
 		UserAgent: plainText(agent[:min(len(agent), maxUserAgent)]),
+		AuthTime:  storage.Time(i.authTime()), AbsoluteExpiresAt: storage.Time(absolute),
+		Tenant: storage.TenantID(i.tenant), Scopes: given.scopes, Audience: given.audience,
+		Since: storage.SessionEpochs{Global: i.global, Application: i.client.app.Epoch, Identity: i.session.epoch},
+	}
+	if refresh != "" {
+		record.Head = hashRefresh(refresh)
 	}
 	if peer := remote(i.request.HTTP); peer.IsValid() {
 		record.IP = peer.String()

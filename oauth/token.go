@@ -44,6 +44,8 @@ type issue struct {
 	global  int64
 	tenant  string
 	sid     string
+	// family is the session that a refresh token names; nil for other grant types.
+	family  *family
 	ceiling ceiling
 	request *enforce.Request
 }
@@ -68,14 +70,20 @@ func (s *Server) resolveToken(ctx context.Context, r *enforce.Request) (enforce.
 	}
 	i.client = i.requester.GetClient().(*client)
 	i.subject = i.client.subject
-	if grant == grantPassword {
-		if err := s.resourceOwner(ctx, i); err != nil {
-			return enforce.Resolved{}, err
-		}
+	switch grant {
+	case grantPassword:
+		err = s.resourceOwner(ctx, i)
+	case grantRefreshToken:
+		err = s.resume(ctx, i, form.Get("refresh_token"))
 	}
-	i.tenant = i.subject.Facts.Identity().Tenant
+	if err != nil {
+		return enforce.Resolved{}, err
+	}
+	if i.family == nil {
+		i.tenant = i.subject.Facts.Identity().Tenant
+	}
 	if narrowed := form.Get("tenant"); narrowed != "" {
-		if !tenantID(narrowed) || !s.directory.TenantEnabled(narrowed) {
+		if !tenantID(narrowed) || !s.directory.TenantEnabled(narrowed) || (i.family != nil && narrowed != i.tenant) {
 			return enforce.Resolved{}, refusal(refused(grant)) // like a tenant that is not the identity's
 		}
 		i.tenant = narrowed
@@ -92,11 +100,11 @@ func (s *Server) resolveToken(ctx context.Context, r *enforce.Request) (enforce.
 func (i *issue) question() policies.Question {
 	app := i.client.app
 	caller := policies.Caller{
-		ClientID: app.ID, Tenant: i.tenant, Audiences: i.ceiling.audiences, SID: i.sid, UserToken: i.grant == grantPassword,
+		ClientID: app.ID, Tenant: i.tenant, Audiences: i.ceiling.audiences, SID: i.sid, UserToken: i.subject.Type == typeUser,
 		Public: i.client.IsPublic(), Address: i.address(),
 	}
 	if i.sid != "" {
-		caller.AuthTime = i.request.Now
+		caller.AuthTime = i.authTime()
 	}
 	return policies.Question{
 		Subject: i.subject.Facts, Client: i.client.subject.Facts, Caller: caller, Now: i.request.Now,
@@ -123,6 +131,8 @@ type tokenReply struct {
 	TokenType   string `json:"token_type"`
 	ExpiresIn   int64  `json:"expires_in"`
 	Scope       string `json:"scope"`
+	// RefreshToken is there if the decision says so.
+	RefreshToken string `json:"refresh_token,omitempty"`
 }
 
 // respond issues what the decision grants, cut at the ceilings.
@@ -135,13 +145,14 @@ func (i *issue) respond(ctx context.Context, d policies.Decision) (enforce.Reply
 	if given.lifetime < 1 {
 		return enforce.Reply{}, refusal(refused(i.grant)) // a window ends within this second
 	}
+	refresh := ""
 	jti, err := s.randomID()
 	if err != nil {
 		return enforce.Reply{}, err
 	}
 	if i.sid != "" {
 		// The session is there before the token that names it.
-		if err := s.beginSession(ctx, i, given.lifetime); err != nil {
+		if refresh, err = i.keepSession(ctx, &given, d.Obligations.Refresh); err != nil {
 			return enforce.Reply{}, err
 		}
 	}
@@ -160,6 +171,7 @@ func (i *issue) respond(ctx context.Context, d policies.Decision) (enforce.Reply
 	noStore(header)
 	return enforce.Reply{Status: http.StatusOK, Header: header, Body: tokenReply{
 		AccessToken: response.GetAccessToken(), TokenType: "Bearer", ExpiresIn: given.lifetime, Scope: given.scope,
+		RefreshToken: refresh,
 	}}, nil
 }
 
@@ -186,6 +198,11 @@ func (i *issue) claims(jti string, given granted) *claims {
 		// As it was before the password was checked, so that a change made meanwhile kills this token too.
 		c.Epochs.Identity = i.session.epoch
 		c.Epochs.AuthTime = now
+	case grantRefreshToken:
+		// As they were at the login: one that is raised meanwhile kills this token too.
+		since := i.family.record.Since
+		c.Epochs.Global, c.Epochs.Application, c.Epochs.Identity = since.Global, since.Application, since.Identity
+		c.Epochs.Session, c.Epochs.AuthTime = i.family.record.Epoch, i.family.record.AuthTime.Unix()
 	}
 	return c
 }
@@ -225,10 +242,10 @@ func denialCode(grant, reason string) string {
 
 // refused is the reply to a credential that is not good, per grant type.
 func refused(grant string) string {
-	if grant == grantPassword {
-		return codeInvalidGrant
+	if grant == grantClientCredentials {
+		return codeInvalidClient
 	}
-	return codeInvalidClient
+	return codeInvalidGrant
 }
 
 // readForm is the front filter on the body: one well-formed form, no parameter twice but audience (F-12), and what is
@@ -268,7 +285,7 @@ func readForm(body []byte) (url.Values, error) {
 // readGrantType knows the grant types by their exact names (F-01).
 func readGrantType(form url.Values) (string, error) {
 	switch grant := form.Get("grant_type"); grant {
-	case grantClientCredentials, grantPassword:
+	case grantClientCredentials, grantPassword, grantRefreshToken:
 		return grant, nil
 	case "":
 		return "", refusalOf(codeInvalidRequest, "The parameter grant_type is missing.")

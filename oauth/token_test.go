@@ -150,7 +150,7 @@ func TestT09UnknownGrantTypes(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", nil)
 	for _, grant := range []string{
-		"foo", "authorization_code", "Password", "password client_credentials", " client_credentials", "refresh_token", "implicit",
+		"foo", "authorization_code", "Password", "password client_credentials", " client_credentials", "implicit",
 	} {
 		w.want(w.token("app", "grant_type", grant), http.StatusBadRequest, "unsupported_grant_type")
 	}

@@ -84,7 +84,7 @@ func (w *world) build(changes ...change) {
 	logger := slog.New(slog.NewJSONHandler(w.logged, nil))
 	config := oauth.Config{
 		Issuer: issuer, Store: w.store, Sealer: sealer{}, Directory: w.directory, Passwords: w.passwords, Secrets: w.secrets,
-		Auditor: w.auditor, PDP: rules(w.tb), Now: w.now, Logger: logger,
+		Auditor: w.auditor, PDP: rules(w.tb), Now: w.now, Logger: logger, RefreshGrace: oauth.DefaultRefreshGrace,
 	}
 	w.decisions = policies.NewLog(policies.LogConfig{Writer: w.logged, Now: w.now})
 	w.tb.Cleanup(func() { _ = w.decisions.Close(context.Background()) })
@@ -464,16 +464,21 @@ func (a *auditor) Intent(_ context.Context, e storage.AuditEntry) (func(context.
 // sealer seals nothing, but holds both sides to the associated text.
 type sealer struct{}
 
-func (sealer) Seal(plain []byte, associated string) ([]byte, error) {
-	return json.Marshal(map[string]string{"plain": string(plain), "associated": associated})
+type sealed struct {
+	Plain      []byte `json:"plain"`
+	Associated string `json:"associated"`
 }
 
-func (sealer) Open(sealed []byte, associated string) ([]byte, error) {
-	var in map[string]string
-	if err := json.Unmarshal(sealed, &in); err != nil || in["associated"] != associated {
+func (sealer) Seal(plain []byte, associated string) ([]byte, error) {
+	return json.Marshal(sealed{Plain: plain, Associated: associated})
+}
+
+func (sealer) Open(raw []byte, associated string) ([]byte, error) {
+	var in sealed
+	if err := json.Unmarshal(raw, &in); err != nil || in.Associated != associated {
 		return nil, errors.New("sealed for another place")
 	}
-	return []byte(in["plain"]), nil
+	return in.Plain, nil
 }
 
 // countingStore counts calls and can fail all of them.

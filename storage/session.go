@@ -15,6 +15,34 @@ type Session struct {
 	EndedAt    *time.Time    `json:"ended_at,omitempty"`
 	// Epoch grows when the session ends; a token with a lower one is dead.
 	Epoch int64 `json:"epoch"`
+
+	// What follows is what refreshing needs: all of it is set at the login and only the tokens change.
+
+	// AuthTime is when the password was given. Refreshing does not move it.
+	AuthTime time.Time `json:"auth_time,omitzero"`
+	// AbsoluteExpiresAt is the end that no refresh moves; ExpiresAt never lies behind it.
+	AbsoluteExpiresAt time.Time `json:"absolute_expires_at,omitzero"`
+	// Tenant, Scopes and Audience are those of the first access token: the most that a later one may have.
+	Tenant   TenantID `json:"tenant,omitempty"`
+	Scopes   []string `json:"scopes,omitempty"`
+	Audience []string `json:"audience,omitempty"`
+	// Since holds the epochs of the login. One that has grown ends the family.
+	Since SessionEpochs `json:"since"`
+	// Head is the hash of the refresh token that is good now, Prev that of the one before it; empty where there is none.
+	Head string `json:"head,omitempty"`
+	Prev string `json:"prev,omitempty"`
+	// PrevUsedAt is when Prev was exchanged. SealedSuccessor is what it was exchanged for, kept for a retry within the grace.
+	PrevUsedAt      *time.Time `json:"prev_used_at,omitempty"`
+	SealedSuccessor []byte     `json:"sealed_successor,omitempty"`
+	// Generation counts the rotations.
+	Generation int64 `json:"generation,omitempty"`
+}
+
+// SessionEpochs are the epochs that a session began with.
+type SessionEpochs struct {
+	Global      int64 `json:"global"`
+	Application int64 `json:"application"`
+	Identity    int64 `json:"identity"`
 }
 
 // SessionKind: filter by subject, client and whether it has ended. A change is a compare-and-swap of the one document.

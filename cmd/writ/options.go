@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/writ-authz/writ/oauth"
 )
 
 // Config is everything that an operator can say. Each comment says what absence means; absence is always usable, except where
@@ -40,8 +42,10 @@ type Config struct {
 	DecisionLogRequired bool   // 503 instead of a dropped line
 	DecisionLogQueue    int    // lines that may wait
 
-	AccessTokenLifetime time.Duration // where the application names none
-	PasswordMinimum     int           // characters
+	AccessTokenLifetime                   time.Duration // where the application names none
+	RefreshTokenLifetime, SessionLifetime time.Duration // end of a session after its last use, and however much it is used
+	RefreshGrace                          time.Duration // how long a used refresh token gives the same successor; 0: every second use is a reuse
+	PasswordMinimum                       int           // characters
 
 	LogLevel  string // "debug", "info", "warn" or "error"
 	LogFormat string // "json" or "text"
@@ -64,7 +68,9 @@ func defaults() Config {
 		PolicyDeadline: 200 * time.Millisecond,
 		DecisionLog:    "stdout", DecisionLogQueue: 4096,
 		AccessTokenLifetime: time.Hour, PasswordMinimum: 12,
-		LogLevel: "info", LogFormat: "json",
+		RefreshTokenLifetime: oauth.DefaultRefreshTokenLifetime, SessionLifetime: oauth.DefaultSessionLifetime,
+		RefreshGrace: oauth.DefaultRefreshGrace,
+		LogLevel:     "info", LogFormat: "json",
 	}
 }
 
@@ -99,6 +105,9 @@ func options(c *Config) []option {
 		{key: "decision_log_required", field: &c.DecisionLogRequired, usage: "answer 503 instead of dropping a decision-log line"},
 		{key: "decision_log_queue", field: &c.DecisionLogQueue, usage: "decision-log lines that may wait to be written"},
 		{key: "access_token_lifetime", field: &c.AccessTokenLifetime, usage: "lifetime of access tokens where the application names none"},
+		{key: "refresh_token_lifetime", field: &c.RefreshTokenLifetime, usage: "how long a session lasts after its last use"},
+		{key: "session_lifetime", field: &c.SessionLifetime, usage: "how long a session lasts however much it is used"},
+		{key: "refresh_grace", field: &c.RefreshGrace, usage: "how long a used refresh token still gives the same successor; 0s for none"},
 		{key: "password_minimum", field: &c.PasswordMinimum, usage: "least length of a password, in characters"},
 		{key: "log_level", field: &c.LogLevel, usage: "debug, info, warn or error"},
 		{key: "log_format", field: &c.LogFormat, usage: "json or text"},

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/writ-authz/writ/oauth"
 )
 
 // derive fills what follows from other values. An issuer that depends on an ephemeral port follows when the port is known.
@@ -151,6 +153,12 @@ func (c *Config) validateLimits(wrong func(key, format string, args ...any)) {
 	}
 	if c.PolicyDeadline <= 0 || c.PolicyDeadline > 10*time.Second {
 		wrong("policy_deadline", "%s is not between 1ms and 10s", c.PolicyDeadline)
+	}
+	if c.RefreshTokenLifetime < time.Second || c.SessionLifetime < c.RefreshTokenLifetime {
+		wrong("refresh_token_lifetime", "%s is not between 1s and session_lifetime (%s)", c.RefreshTokenLifetime, c.SessionLifetime)
+	}
+	if c.RefreshGrace < 0 || c.RefreshGrace > oauth.MaxRefreshGrace {
+		wrong("refresh_grace", "%s is not between 0s and %s", c.RefreshGrace, oauth.MaxRefreshGrace)
 	}
 	if c.AccessTokenLifetime < time.Second || c.AccessTokenLifetime > 24*time.Hour {
 		wrong("access_token_lifetime", "%s is not between 1s and 24h", c.AccessTokenLifetime)
