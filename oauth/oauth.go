@@ -146,11 +146,11 @@ type Server struct {
 
 	keys        *keys
 	refreshKeys *refreshKeys
-	ended    endedSessions
-	verified verifiedTokens
-	held     heldRights
-	provider *fosite.Fosite
-	metadata document
+	ended       endedSessions
+	verified    verifiedTokens
+	held        heldRights
+	provider    *fosite.Fosite
+	metadata    document
 }
 
 // Open loads the signing keys, making the first one where there is none, and the ended sessions. It refuses a

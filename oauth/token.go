@@ -41,9 +41,9 @@ type issue struct {
 	client    *client
 	subject   *enforce.Subject
 	// global is the global epoch from before any fact was read, so that a token never outlives a raise that it did not see.
-	global  int64
-	tenant  string
-	sid     string
+	global int64
+	tenant string
+	sid    string
 	// family is the session that a refresh token names; nil for other grant types.
 	family  *family
 	ceiling ceiling
