@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/policies/enforce"
@@ -66,8 +67,15 @@ func (s *Server) resolveSessionsEnd(ctx context.Context, r *enforce.Request) (en
 	}, nil
 }
 
-// hinted is the holder of a genuine token, expired or not. Everything that is wrong with it is 400.
+// hinted is the holder of a genuine access token, expired or not, or of a refresh token. Everything that is wrong with it is 400.
 func (s *Server) hinted(ctx context.Context, raw string, peer netip.Addr) (*enforce.Caller, error) {
+	if strings.HasPrefix(raw, refreshPrefix) {
+		caller, err := s.refreshHolder(ctx, raw, peer)
+		if errors.Is(err, enforce.ErrUnauthenticated) {
+			return nil, ended(raw)
+		}
+		return caller, err
+	}
 	token, err := s.genuine(raw)
 	if err == nil {
 		var caller *enforce.Caller
@@ -79,6 +87,22 @@ func (s *Server) hinted(ctx context.Context, raw string, peer netip.Addr) (*enfo
 		return nil, ended(raw)
 	}
 	return nil, err
+}
+
+// refreshHolder is whom a live refresh token stands for.
+func (s *Server) refreshHolder(ctx context.Context, raw string, peer netip.Addr) (*enforce.Caller, error) {
+	session, err := s.refreshSession(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	subject, err := s.directory.Subject(ctx, typeUser, session.Subject)
+	if err != nil {
+		return nil, fmt.Errorf("facts of user %s: %w", session.Subject, err)
+	}
+	return &enforce.Caller{
+		Type: subject.Type, ID: subject.ID, Facts: subject.Facts, ClientID: string(session.Client), SID: session.ID, Tenant: string(session.Tenant),
+		UserToken: true, Address: peer, AddressFact: s.directory.AddressFact(subject, peer),
+	}, nil
 }
 
 // ended is the reply where no session lives: 400 to a form token, 401 to a bearer.

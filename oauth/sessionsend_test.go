@@ -148,3 +148,31 @@ func TestEndSessions(t *testing.T) {
 		}
 	}
 }
+
+func TestSeedL14ARefreshTokenEndsItsSession(t *testing.T) {
+	w := refreshing(t)
+	first, other := w.login(), w.login()
+	used := first.text("refresh_token")
+	next := w.refreshed(used)
+	successor := next.text("refresh_token")
+	w.refreshed(successor) // ends the grace of the first one
+	for name, token := range map[string]string{
+		"used up": used, "forged": successor[:len(successor)-2] + "AA", "truncated": successor[:len(successor)-1], "bare": "writ_rt_",
+	} {
+		t.Run(name, func(t *testing.T) { w.want(w.end("", token), http.StatusBadRequest, "invalid_request") })
+	}
+	if !w.live(next.text("access_token")) {
+		t.Fatal("a token that names no live session ended one")
+	}
+	w.want(w.end(other.text("access_token"), other.text("refresh_token")), http.StatusNoContent, "")
+	w.want(w.end("", other.text("refresh_token")), http.StatusBadRequest, "invalid_request")
+	w.want(w.refresh("portal", other.text("refresh_token")), http.StatusBadRequest, "invalid_grant")
+	if w.live(other.text("access_token")) || !w.live(next.text("access_token")) {
+		t.Fatal("the wrong session ended")
+	}
+	t.Run("an outage is none of these", func(t *testing.T) {
+		third := w.login()
+		w.store.down.Store(true)
+		w.want(w.end("", third.text("refresh_token")), http.StatusServiceUnavailable, "temporarily_unavailable")
+	})
+}
