@@ -97,6 +97,11 @@ func TestAChangeOnOneNodeBindsOnAnother(t *testing.T) {
 			return func() { a.patch("/v1/users/"+u.ID, object{"suspended_at": "2020-01-01T00:00:00Z"}).wantStatus(200) },
 				func() { b.live(token) }, func() { b.dead(token) }
 		}},
+		{"a session is ended", func(a, b *scenario) (change, before, after func()) {
+			token := a.login(a.front(), a.newUser(object{}))
+			return func() { a.form("/oauth2/sessions/end", fields("token", token)).wantStatus(204) },
+				func() { b.live(token) }, func() { b.dead(token) }
+		}},
 		{"a role loses a grant", func(a, b *scenario) (change, before, after func()) {
 			role := a.newRole("ledger:read")
 			u := a.newUser(object{"roles": list{role}})

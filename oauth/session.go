@@ -44,12 +44,19 @@ func (e *endedSessions) epoch(sid string) int64 {
 }
 
 func (e *endedSessions) add(record *storage.Session, now time.Time) {
+	e.note(record.ID, record.Epoch, record.ExpiresAt, now)
+}
+
+func (e *endedSessions) note(sid string, epoch int64, expires, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.byID == nil {
 		e.byID = map[string]endedSession{}
 	}
-	e.byID[record.ID] = endedSession{epoch: record.Epoch, expires: record.ExpiresAt}
+	if known, ok := e.byID[sid]; ok && known.epoch >= epoch {
+		return
+	}
+	e.byID[sid] = endedSession{epoch: epoch, expires: expires}
 	if e.added++; e.added%sweepEvery != 0 {
 		return
 	}
@@ -119,7 +126,7 @@ func (s *Server) EndSession(ctx context.Context, sid string) error {
 		now := storage.Time(s.now())
 		record.EndedAt = &now
 		record.Epoch++
-		switch err := s.store.Update(ctx, record); {
+		switch err := s.storeEnded(ctx, record, now); {
 		case err == nil:
 			s.ended.add(record, now)
 			return nil
@@ -130,6 +137,42 @@ func (s *Server) EndSession(ctx context.Context, sid string) error {
 		}
 	}
 	return fmt.Errorf("end session: %w: it keeps changing", storage.ErrUnavailable)
+}
+
+// storeEnded writes the end of a session and tells the other nodes, both or neither.
+func (s *Server) storeEnded(ctx context.Context, record *storage.Session, now time.Time) error {
+	notice := &storage.Revocation{SID: record.ID, Epoch: record.Epoch, ExpiresAt: record.ExpiresAt}
+	notice.ID = storage.RevocationID(now, record.ID)
+	return s.store.Txn(ctx, func(ctx context.Context, tx storage.Tx) error {
+		if err := tx.Update(ctx, record); err != nil {
+			return err
+		}
+		return tx.Insert(ctx, notice)
+	})
+}
+
+// pollBack is how far back in time each poll looks: as far as the clocks of nodes may be apart and a write may take.
+const pollBack = 30 * time.Second
+
+var _ storage.Poller = (*Server)(nil)
+
+// Poll takes in the sessions that other nodes have ended. What it has seen before changes nothing.
+func (s *Server) Poll(ctx context.Context, r storage.Reader) error {
+	now := s.now()
+	q := storage.Query{After: storage.RevocationID(now.Add(-pollBack), ""), Limit: sessionPage}
+	for {
+		page, err := storage.List[storage.Revocation](ctx, r, q)
+		if err != nil {
+			return fmt.Errorf("read revocations: %w", err)
+		}
+		for _, notice := range page {
+			q.After = notice.ID
+			s.ended.note(notice.SID, notice.Epoch, notice.ExpiresAt, now)
+		}
+		if len(page) < sessionPage {
+			return nil
+		}
+	}
 }
 
 // EndSessions ends every session of a subject and returns how many it ended.

@@ -176,3 +176,28 @@ func TestSeedL14ARefreshTokenEndsItsSession(t *testing.T) {
 		w.want(w.end("", third.text("refresh_token")), http.StatusServiceUnavailable, "temporarily_unavailable")
 	})
 }
+
+func TestASessionThatOneNodeEndsIsDeadOnAnotherAfterItsNextRound(t *testing.T) {
+	w := peopled(t)
+	first, second := w.person("portal", "ada").text("access_token"), w.person("portal", "ada").text("access_token")
+	other := w.server
+	lives := func(token string) bool { _, err := other.Token(t.Context(), token); return err == nil }
+	w.build() // a second node on the same store
+	follower := storage.Follow(w.store, w.now, 0, other)
+	w.want(w.end(first, ""), http.StatusNoContent, "")
+	if w.live(first) || !lives(first) {
+		t.Fatal("the end is known where it was not told, or unknown where it was")
+	}
+	w.advance(25 * time.Second) // as slow as a clock or a write may be
+	if err := follower.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if lives(first) || !lives(second) {
+		t.Fatal("the wrong session is dead on the other node")
+	}
+	w.store.down.Store(true)
+	if err := follower.CatchUp(t.Context()); !errors.Is(err, storage.ErrUnavailable) {
+		t.Errorf("a round that cannot read revocations is not current: %v", err)
+	}
+	w.store.down.Store(false)
+}

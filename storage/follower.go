@@ -15,6 +15,12 @@ type Subscriber interface {
 	Apply(ctx context.Context, r Reader, change Change) error
 }
 
+// Poller is a Subscriber that also follows what is not in the feed, because it changes without the authority sequence. It is asked in each
+// round, after the changes; an error is an error of the round.
+type Poller interface {
+	Poll(ctx context.Context, r Reader) error
+}
+
 // Follower reads the change feed and hands each change to every subscriber. It is the one place where freshness is known.
 type Follower struct {
 	store       Store
@@ -64,6 +70,13 @@ func (f *Follower) CatchUp(ctx context.Context) error {
 			f.sequence.Store(change.Sequence)
 		}
 		if len(changes) < feedPage {
+			for _, s := range f.subscribers {
+				if p, ok := s.(Poller); ok {
+					if err := p.Poll(ctx, f.store); err != nil {
+						return fmt.Errorf("poll: %w", err)
+					}
+				}
+			}
 			f.checked.Store(started)
 			return nil
 		}
