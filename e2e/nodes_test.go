@@ -99,7 +99,7 @@ func TestAChangeOnOneNodeBindsOnAnother(t *testing.T) {
 		}},
 		{"a session is ended", func(a, b *scenario) (change, before, after func()) {
 			token := a.login(a.front(), a.newUser(object{}))
-			return func() { a.form("/oauth2/sessions/end", fields("token", token)).wantStatus(204) },
+			return func() { a.as(bearer(token)).form("/oauth2/sessions/end", fields()).wantStatus(204) },
 				func() { b.live(token) }, func() { b.dead(token) }
 		}},
 		{"a role loses a grant", func(a, b *scenario) (change, before, after func()) {
