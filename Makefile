@@ -1,5 +1,6 @@
 # Everything needs Go 1.26 and make, and nothing else. `make` lists the targets.
 BIN := .build/writ
+FUZZTIME ?= 30s
 IMAGE ?= writ:dev
 # No C: the same code on every machine, one static binary, and one build cache for building, testing and linting.
 export CGO_ENABLED := 0
@@ -8,7 +9,7 @@ VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 # Where systems keep the certificate authorities that they trust; the image gets those of the machine that builds it.
 AUTHORITIES := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
 
-.PHONY: help run build image test lint policy e2e containers bench microbench ci
+.PHONY: help run build image test lint policy e2e containers bench microbench fuzz ci
 
 help: ## list the targets
 	@grep -E '^[a-z0-9]+:.*## ' Makefile | sed -E 's/^([a-z0-9]+):.*## /  \1\t/' | expand -t 14
@@ -64,6 +65,17 @@ bench: build ## load on the built server against the budgets (Linux, under 5 min
 
 microbench: ## benchmarks beside the code, with allocations (go test -bench)
 	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## each fuzz target for FUZZTIME=30s (or 2000x), with its executions; a finding stays in testdata/fuzz
+	@set -e; mkdir -p .build; log=$(CURDIR)/.build/fuzz.log; \
+	for file in $$(find . -name '*_test.go' -exec grep -l '^func Fuzz' {} + | sort); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			(cd $$(dirname $$file) && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .) >$$log 2>&1 || { cat $$log; exit 1; }; \
+			count=$$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' $$log | tail -n 1); \
+			test "$${count:-0}" -gt 0 || { cat $$log; echo "$$target: nothing was executed"; exit 1; }; \
+			echo "$$(dirname $$file) $$target: $$count executions"; \
+		done; \
+	done
 
 ci: ## what continuous integration runs
 	.ci/run
