@@ -110,10 +110,15 @@ func (s *Server) writeError(w http.ResponseWriter, _ *enforce.Request, err error
 	writeJSON(w, reply.Status, errorBody{Error: reply.Code, Description: plainText(reply.Detail)})
 }
 
-// writeDenial writes a denial: at the token endpoint from its table (token.go), elsewhere, where the caller came with a
-// token, as RFC 6750, section 3.1 has it.
+// writeDenial writes a denial: at the token endpoint from its table (token.go), of introspection as a token that is not there, and
+// where the caller came with a token as RFC 6750, section 3.1 has it.
 func (s *Server) writeDenial(w http.ResponseWriter, r *enforce.Request, _ policies.Decision, reasons []policies.Reason) {
-	if r.HTTP.URL.Path != sessionsEndPath {
+	switch r.HTTP.URL.Path {
+	case introspectPath:
+		s.writeUnseen(w, r, reasons)
+		return
+	case sessionsEndPath:
+	default:
 		form, err := readForm(r.Body)
 		if err == nil {
 			err = denial(form.Get("grant_type"), reasons)

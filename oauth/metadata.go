@@ -56,6 +56,9 @@ type metadata struct {
 	// ResponseTypes is required and must not be empty; there is no authorization endpoint, and "none" says so.
 	ResponseTypes []string `json:"response_types_supported"`
 	AuthMethods   []string `json:"token_endpoint_auth_methods_supported"`
+
+	IntrospectionEndpoint    string   `json:"introspection_endpoint"`
+	IntrospectionAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
 }
 
 // describe makes the metadata from the configuration alone. The routes are at the root of the issuer's host, whatever
@@ -64,7 +67,8 @@ func (s *Server) describe() (document, error) {
 	raw, err := json.Marshal(metadata{
 		Issuer: s.issuer, TokenEndpoint: s.origin + tokenPath, JWKSURI: s.origin + jwksPath,
 		GrantTypes: []string{grantClientCredentials, grantPassword, grantRefreshToken}, ResponseTypes: []string{"none"},
-		AuthMethods: []string{methodBasic, methodPost, methodNone},
+		AuthMethods:           []string{methodBasic, methodPost, methodNone},
+		IntrospectionEndpoint: s.origin + introspectPath, IntrospectionAuthMethods: []string{methodBasic, methodPost},
 	})
 	if err != nil {
 		return document{}, fmt.Errorf("describe the server: %w", err)

@@ -9,6 +9,7 @@ import (
 
 const (
 	tokenPath       = "/oauth2/token"
+	introspectPath  = "/oauth2/introspect"
 	sessionsEndPath = "/oauth2/sessions/end"
 	jwksPath        = "/.well-known/jwks.json"
 	metadataPath    = "/.well-known/oauth-authorization-server"
@@ -28,6 +29,10 @@ func (s *Server) Routes() []enforce.Route {
 		token(tokenPath),
 		token("/connect/token"),
 		token("/token"),
+		{
+			Method: http.MethodPost, Path: introspectPath, Entrypoint: policies.EntryIntrospection, Type: "tokens", Action: "introspect",
+			Body: enforce.FormBody, Resolve: s.resolveIntrospect,
+		},
 		{
 			Method: http.MethodPost, Path: sessionsEndPath, Entrypoint: policies.EntryAdmin, Type: "tokens", Action: "end",
 			Body: enforce.OptionalForm, Resolve: s.resolveSessionsEnd,
