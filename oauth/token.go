@@ -221,11 +221,11 @@ func denial(grant string, reasons []policies.Reason) error {
 			return refusal(code)
 		}
 	}
-	return refusal(codeUnauthorized)
+	return refusal(codeUnauthorized) // the codes are all of a core that is not ours
 }
 
 // denialCode is the one table from reason code to reply: what is wrong with the identity looks like a wrong credential
-// of its grant type. Codes that are not here say that the grant type is not for this client.
+// of its grant type. It has a row for every code that writ/token refuses with; a code that is not here gives "".
 func denialCode(grant, reason string) string {
 	switch reason {
 	case "not_usable", "outside_validity", "no_such_subject", "tenant_mismatch", "tenant_disabled", "address_not_allowed",
@@ -235,6 +235,8 @@ func denialCode(grant, reason string) string {
 		return codeInvalidScope
 	case "wrong_audience":
 		return codeInvalidTarget
+	case "unauthorized_client":
+		return codeUnauthorized
 	default:
 		return ""
 	}
