@@ -464,7 +464,7 @@ func TestEveryReasonHasAReply(t *testing.T) {
 		t.Fatal("writ/token refuses with no code")
 	}
 	for _, code := range codes {
-		for _, grant := range []string{"password", "client_credentials"} {
+		for _, grant := range []string{"password", "client_credentials", "refresh_token"} {
 			switch got := oauth.DenialCode(grant, code[1]); got {
 			case "invalid_client", "invalid_grant", "invalid_scope", "invalid_target", "unauthorized_client":
 			default:
