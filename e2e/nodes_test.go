@@ -102,6 +102,13 @@ func TestAChangeOnOneNodeBindsOnAnother(t *testing.T) {
 			return func() { a.as(bearer(token)).form("/oauth2/sessions/end", fields()).wantStatus(204) },
 				func() { b.live(token) }, func() { b.dead(token) }
 		}},
+		{"a token is revoked", func(a, b *scenario) (change, before, after func()) {
+			made := a.newApp(object{})
+			token := a.token(made)
+			return func() {
+				a.with("Authorization", basic(made.ID, made.Secret)).form("/oauth2/revoke", fields("token", token)).wantStatus(200)
+			}, func() { b.live(token) }, func() { b.dead(token) }
+		}},
 		{"a role loses a grant", func(a, b *scenario) (change, before, after func()) {
 			role := a.newRole("ledger:read")
 			u := a.newUser(object{"roles": list{role}})

@@ -172,7 +172,12 @@ func TestC03WrongMethodIs405WithAllow(t *testing.T) {
 	replace := c.furniture()
 	c.done()
 	admin, public := apiRows()
-	token := []row{{method: "POST", path: "/oauth2/token"}, {method: "POST", path: "/oauth2/introspect"}, {method: "POST", path: "/oauth2/sessions/end"}}
+	token := []row{
+		{method: "POST", path: "/oauth2/token"},
+		{method: "POST", path: "/oauth2/introspect"},
+		{method: "POST", path: "/oauth2/revoke"},
+		{method: "POST", path: "/oauth2/sessions/end"},
+	}
 	for i, rows := range [][]row{admin, append(public, token...)} {
 		for path, have := range methods(rows) {
 			want := slices.Sorted(slices.Values(have))

@@ -117,6 +117,9 @@ func (s *Server) writeDenial(w http.ResponseWriter, r *enforce.Request, _ polici
 	case introspectPath:
 		s.writeUnseen(w, r, reasons)
 		return
+	case revokePath:
+		s.writeError(w, r, foreign(reasons))
+		return
 	case sessionsEndPath:
 	default:
 		form, err := readForm(r.Body)

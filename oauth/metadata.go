@@ -59,6 +59,8 @@ type metadata struct {
 
 	IntrospectionEndpoint    string   `json:"introspection_endpoint"`
 	IntrospectionAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
+	RevocationEndpoint       string   `json:"revocation_endpoint"`
+	RevocationAuthMethods    []string `json:"revocation_endpoint_auth_methods_supported"`
 }
 
 // describe makes the metadata from the configuration alone. The routes are at the root of the issuer's host, whatever
@@ -69,6 +71,7 @@ func (s *Server) describe() (document, error) {
 		GrantTypes: []string{grantClientCredentials, grantPassword, grantRefreshToken}, ResponseTypes: []string{"none"},
 		AuthMethods:           []string{methodBasic, methodPost, methodNone},
 		IntrospectionEndpoint: s.origin + introspectPath, IntrospectionAuthMethods: []string{methodBasic, methodPost},
+		RevocationEndpoint: s.origin + revokePath, RevocationAuthMethods: []string{methodBasic, methodPost, methodNone},
 	})
 	if err != nil {
 		return document{}, fmt.Errorf("describe the server: %w", err)

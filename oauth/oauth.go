@@ -147,13 +147,14 @@ type Server struct {
 	keys        *keys
 	refreshKeys *refreshKeys
 	ended       endedSessions
+	denied      deniedTokens
 	verified    verifiedTokens
 	held        heldRights
 	provider    *fosite.Fosite
 	metadata    document
 }
 
-// Open loads the signing keys, making the first one where there is none, and the ended sessions. It refuses a
+// Open loads the signing keys, making the first one where there is none, the ended sessions and the revoked tokens. It refuses a
 // configuration with anything missing.
 func Open(ctx context.Context, c Config) (*Server, error) {
 	issuer, err := parseIssuer(c.Issuer)
@@ -205,6 +206,9 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}
 	if err := s.loadEnded(ctx); err != nil {
+		return nil, fmt.Errorf("open oauth: %w", err)
+	}
+	if err := s.loadDenied(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}
 	if s.metadata, err = s.describe(); err != nil {

@@ -10,6 +10,7 @@ import (
 const (
 	tokenPath       = "/oauth2/token"
 	introspectPath  = "/oauth2/introspect"
+	revokePath      = "/oauth2/revoke"
 	sessionsEndPath = "/oauth2/sessions/end"
 	jwksPath        = "/.well-known/jwks.json"
 	metadataPath    = "/.well-known/oauth-authorization-server"
@@ -32,6 +33,10 @@ func (s *Server) Routes() []enforce.Route {
 		{
 			Method: http.MethodPost, Path: introspectPath, Entrypoint: policies.EntryIntrospection, Type: "tokens", Action: "introspect",
 			Body: enforce.FormBody, Resolve: s.resolveIntrospect,
+		},
+		{
+			Method: http.MethodPost, Path: revokePath, Entrypoint: policies.EntryAdmin, Type: "tokens", Action: "revoke",
+			Body: enforce.FormBody, Resolve: s.resolveRevoke,
 		},
 		{
 			Method: http.MethodPost, Path: sessionsEndPath, Entrypoint: policies.EntryAdmin, Type: "tokens", Action: "end",

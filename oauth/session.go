@@ -156,7 +156,7 @@ const pollBack = 30 * time.Second
 
 var _ storage.Poller = (*Server)(nil)
 
-// Poll takes in the sessions that other nodes have ended. What it has seen before changes nothing.
+// Poll takes in the sessions that other nodes have ended and the tokens that they denied. What it has seen before changes nothing.
 func (s *Server) Poll(ctx context.Context, r storage.Reader) error {
 	now := s.now()
 	q := storage.Query{After: storage.RevocationID(now.Add(-pollBack), ""), Limit: sessionPage}
@@ -167,6 +167,10 @@ func (s *Server) Poll(ctx context.Context, r storage.Reader) error {
 		}
 		for _, notice := range page {
 			q.After = notice.ID
+			if notice.JTI != "" {
+				s.denied.add(notice.JTI, notice.ExpiresAt, now)
+				continue
+			}
 			s.ended.note(notice.SID, notice.Epoch, notice.ExpiresAt, now)
 		}
 		if len(page) < sessionPage {

@@ -177,7 +177,7 @@ func TestSeedL14ARefreshTokenEndsItsSession(t *testing.T) {
 	})
 }
 
-func TestASessionThatOneNodeEndsIsDeadOnAnotherAfterItsNextRound(t *testing.T) {
+func TestWhatOneNodeRevokesIsDeadOnAnotherAfterItsNextRound(t *testing.T) {
 	w := peopled(t)
 	first, second := w.person("portal", "ada").text("access_token"), w.person("portal", "ada").text("access_token")
 	other := w.server
@@ -194,6 +194,14 @@ func TestASessionThatOneNodeEndsIsDeadOnAnotherAfterItsNextRound(t *testing.T) {
 	}
 	if lives(first) || !lives(second) {
 		t.Fatal("the wrong session is dead on the other node")
+	}
+	w.want(w.send("/oauth2/revoke", url.Values{"token": {second}}.Encode(), "Authorization", basic("portal", "secret of portal")),
+		http.StatusOK, "")
+	if w.live(second) || !lives(second) {
+		t.Fatal("the revocation is known where it was not told, or unknown where it was")
+	}
+	if err := follower.CatchUp(t.Context()); err != nil || lives(second) {
+		t.Fatalf("a revoked token lives on the other node: %v", err)
 	}
 	w.store.down.Store(true)
 	if err := follower.CatchUp(t.Context()); !errors.Is(err, storage.ErrUnavailable) {

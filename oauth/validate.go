@@ -119,13 +119,16 @@ func (c *claims) inTime(now time.Time) bool {
 	return now.Unix() < c.ExpiresAt && c.NotBefore <= latest && c.IssuedAt <= latest
 }
 
-// holder returns the caller that a genuine token stands for, if nothing has ended it since: epochs, application, secret,
+// holder returns the caller that a genuine token stands for, if nothing has ended it since: revocation, epochs, application, secret,
 // user, session. It does not ask whether the token has expired.
 func (s *Server) holder(ctx context.Context, token *verifiedToken, peer netip.Addr) (*enforce.Caller, error) {
 	if err := s.directory.Fresh(); err != nil {
 		return nil, fmt.Errorf("validate token: %w", err)
 	}
 	c, now := token.claims, s.now()
+	if s.denied.denied(c.ID) {
+		return nil, errDead
+	}
 	app, err := s.application(c.ClientID)
 	if err != nil {
 		return nil, fmt.Errorf("validate token: %w", err)

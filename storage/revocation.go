@@ -5,12 +5,14 @@ import (
 	"time"
 )
 
-// Revocation tells other nodes that a session has ended. It is written in the transaction that ends the session and never changed.
+// Revocation tells other nodes that a session has ended or that a token is denied. It is written in the transaction that does so, and
+// never changed.
 type Revocation struct {
 	Meta
-	SID string `json:"sid"`
-	// Epoch is that of the ended session.
-	Epoch     int64     `json:"epoch"`
+	// SID and Epoch are those of an ended session, JTI is the id of a denied token; one of the two is there.
+	SID       string    `json:"sid,omitempty"`
+	Epoch     int64     `json:"epoch,omitempty"`
+	JTI       string    `json:"jti,omitempty"`
 	ExpiresAt time.Time `json:"expires_at"`
 }
 

@@ -5,7 +5,8 @@ import data.writ.lib
 # METADATA
 # title: Needs no grant
 # description: |
-#   Everybody holds me:*, asks what oneself may do, and ends the session of the own token.
+#   Everybody holds me:*, asks what oneself may do, and ends the session of the own token
+#   or revokes it.
 # labels:
 #   rule: admin.implicit
 # scope: document
@@ -21,7 +22,7 @@ implicit if {
 
 implicit if {
 	input.resource.type == "tokens"
-	input.action.name == "end"
+	input.action.name in {"end", "revoke"}
 	input.resource.self
 }
 

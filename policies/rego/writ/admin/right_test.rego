@@ -51,6 +51,7 @@ test_what_needs_no_grant[note] if {
 		"own sessions": on("me", "", "sessions", {"self": true}),
 		"asking about oneself": object.union(on("decisions", "", "ask", {}), {"caller": {"self": true}}),
 		"ending the own session": on("tokens", "s1", "end", {"self": true}),
+		"revoking an own token": on("tokens", "t1", "revoke", {"self": true}),
 	}
 	request := object.union(asks(grants({}), tc), scoped_to({}))
 	answers(request, [])
@@ -62,6 +63,7 @@ test_what_needs_a_grant[note] if {
 	some note, tc in {
 		"asking about others": on("decisions", "", "ask", {}),
 		"ending the session of others": on("tokens", "s1", "end", {}),
+		"revoking a token of others": on("tokens", "t1", "revoke", {}),
 		"introspecting": on("tokens", "", "introspect", {"self": true}),
 	}
 	request := asks(grants({}), tc)
