@@ -34,6 +34,8 @@ const (
 	keptGuesses = 16
 	// maxCounts bounds the counts of names, and those of names from a network.
 	maxCounts = 100_000
+	// maxOwners leaves room for failures: what owners leave behind by logging in must not crowd out those who guess.
+	maxOwners = maxCounts / 2
 	sweepStep = 1024
 	// ownerStep is how often at most a success of a name from a network is noted while nothing failed.
 	ownerStep = 24 * time.Hour
@@ -227,7 +229,7 @@ func (a attempt) succeeded() {
 		name.forgive(time.Time{})
 	}
 	place := t.places[where]
-	if place == nil && t.owners {
+	if place == nil && t.owners && len(t.places) < maxOwners {
 		place = room(t.places, where)
 	}
 	if now := t.now(); place != nil && (place.failures > 0 || now.Sub(place.success) > ownerStep) {
