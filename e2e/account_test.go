@@ -109,19 +109,28 @@ func (s *Server) account() []error {
 
 // recorder remembers the Decision-Id of each reply. A server that continues another shares it.
 type recorder struct {
-	mu   sync.Mutex
-	ids  map[string]string
-	lost map[string]bool // lines that a killed server may not have written
+	mu    sync.Mutex
+	ids   map[string]string
+	lost  map[string]bool // lines that a killed server may not have written
+	dying bool
 }
 
-// forgive says that the server is about to be killed: what waits in the log's queue is lost, unless the log is required.
+// forgive says that the server is about to be killed: what waits in the log's queue is lost, unless the log is required. That holds
+// for the replies that still come until it is dead, too.
 func (r *recorder) forgive() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lost = map[string]bool{}
+	r.dying, r.lost = true, map[string]bool{}
 	for id := range r.ids {
 		r.lost[id] = true
 	}
+}
+
+// continued says that another server goes on with the killed one's data, and is held to account for all that it replies.
+func (r *recorder) continued() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dying = false
 }
 
 func (r *recorder) note(id, request string) error {
@@ -134,6 +143,9 @@ func (r *recorder) note(id, request string) error {
 		return fmt.Errorf("Decision-Id %s was given to %s and to %s", id, before, request)
 	}
 	r.ids[id] = request
+	if r.dying {
+		r.lost[id] = true
+	}
 	return nil
 }
 

@@ -155,6 +155,7 @@ func (o Options) prepare(dir func() (string, error), db database) (launch, error
 	var err error
 	if o.From != nil { // the issuer is the public address, so the addresses stay
 		s.Dir, s.Log, s.shares = o.From.Dir, o.From.Log, o.From.shares
+		s.Log.continued()
 		l.public, l.admin = strings.TrimPrefix(o.From.Public, "http://"), strings.TrimPrefix(o.From.Admin, "http://")
 	} else {
 		if s.Dir, err = dir(); err != nil {
