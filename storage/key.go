@@ -11,7 +11,8 @@ type Key struct {
 	Meta
 	// Ring is what the key is for: "access" (JWTs), "introspection" (signed replies), "opaque" (sealed tokens) or "refresh".
 	Ring string `json:"ring"`
-	// Algorithm is a JOSE name: "ES256", "RS256" or "EdDSA", or "XC20P" and "HS256" for secret keys. State is "next", "active", "retiring" or "retired".
+	// Algorithm is a JOSE name: "ES256", "RS256" or "EdDSA", or "XC20P" and "HS256" for secret keys. State is "next", "active",
+	// "retiring" or "retired".
 	Algorithm string `json:"alg"`
 	State     string `json:"state"`
 	// Public is the public JWK of a key pair.
