@@ -100,9 +100,10 @@ type keys struct {
 	rand    io.Reader
 	current atomic.Pointer[rings]
 
-	// making is held by the one request that fills slots, loading from reading the records to putting them in place, so that
-	// an older state never takes the place of a newer one.
-	making, loading sync.Mutex
+	// making holds a token while slots are filled; one that waits for it gives up with its request.
+	making chan struct{}
+	// loading is held from reading the records to putting them in place, so that an older state never takes the place of a newer one.
+	loading sync.Mutex
 }
 
 // open loads the keys, and makes those of the first slots that are missing.
@@ -118,8 +119,12 @@ func (k *keys) ready(ctx context.Context, algorithm string) error {
 
 // fill makes active keys for those of the slots that have none, all in one transaction, unless another node is first; and loads.
 func (k *keys) fill(ctx context.Context, slots []slot) error {
-	k.making.Lock()
-	defer k.making.Unlock()
+	select {
+	case k.making <- struct{}{}:
+		defer func() { <-k.making }()
+	case <-ctx.Done():
+		return fmt.Errorf("make keys: %w", ctx.Err())
+	}
 	for range openAttempts {
 		missing, err := k.missing(ctx, slots)
 		if err != nil || len(missing) == 0 {
@@ -134,7 +139,7 @@ func (k *keys) fill(ctx context.Context, slots []slot) error {
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("make keys: %w", ctx.Err())
 		case <-time.After(openPause):
 		}
 	}
@@ -256,7 +261,10 @@ func (k *keys) create(ctx context.Context, slots []slot) error {
 	if err != nil {
 		return errors.Join(err, done(ctx, "failed", "not stored"))
 	}
-	return done(ctx, "ok", "made "+strings.Join(names, ", "))
+	if err := done(ctx, "ok", "made "+strings.Join(names, ", ")); err != nil {
+		return fmt.Errorf("audit: %w: %w", storage.ErrUnavailable, err)
+	}
+	return nil
 }
 
 // newKeyRecord makes a key, seals its secret half, and returns the record in the given state. It stores nothing.

@@ -197,7 +197,9 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 		now: c.Now, rand: c.Rand, logger: c.Logger, lifetime: c.AccessTokenLifetime,
 		refreshLife: c.RefreshTokenLifetime, sessionLife: c.SessionLifetime, grace: c.RefreshGrace, sealer: c.Sealer,
 	}
-	s.keys = &keys{store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand}
+	s.keys = &keys{
+		store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand, making: make(chan struct{}, 1),
+	}
 	if err := s.keys.open(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}
