@@ -18,7 +18,11 @@ type Config struct {
 
 	DataDir    string // directory of the embedded store; absent: ./writ-data
 	MongoDBURI string // connection string of a replica set; absent: the embedded store
-	KEKFile    string // key encryption key; absent: the file "kek" in DataDir, made with mode 0600; required with MongoDB
+	KEKFile    string // key encryption key; absent: KEK, a systemd credential, or, but for MongoDB, "kek" in DataDir, made at need
+	KEK        string // the key encryption key itself; absent: KEKFile
+
+	// credentials is where systemd puts what LoadCredential names; empty outside it.
+	credentials string
 
 	BootstrapSecret string // secret of root on the first start; absent: a random one, printed once
 	BootstrapFile   string // YAML with tenants, roles, groups, users and applications; absent: none
@@ -82,6 +86,7 @@ func options(c *Config) []option {
 		{key: "data_dir", field: &c.DataDir, usage: "directory of the embedded store"},
 		{key: "mongodb_uri", field: &c.MongoDBURI, secret: true, usage: "connection string of a MongoDB replica set"},
 		{key: "kek_file", field: &c.KEKFile, usage: "file with the key encryption key, mode 0600"},
+		{key: "kek", field: &c.KEK, secret: true, usage: "the key encryption key itself, in base64, where no file can be had"},
 		{key: "bootstrap_secret", field: &c.BootstrapSecret, secret: true, usage: "secret of the application root on the first start"},
 		{key: "bootstrap_file", field: &c.BootstrapFile, usage: "YAML that declares tenants, roles, groups, users, applications"},
 		{key: "tls_cert_file", field: &c.TLSCertFile, usage: "certificate of the public listener, PEM; reloaded when it changes"},

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -201,10 +200,9 @@ func openSealer(ctx context.Context, store storage.Store, config *Config) (*seal
 	if err != nil && !first {
 		return nil, fmt.Errorf("read the keyset: %w", err)
 	}
-	byDefault := config.MongoDBURI == "" && config.KEKFile == filepath.Join(config.DataDir, "kek")
-	kek, err := seal.LoadKEK(config.KEKFile, first && byDefault)
+	kek, key, err := config.loadKEK(first)
 	if err != nil {
-		return nil, fmt.Errorf("kek_file (mode 0600): %w", err)
+		return nil, err
 	}
 	if first {
 		if setting, err = firstKeyset(ctx, store, kek); err != nil {
@@ -213,7 +211,7 @@ func openSealer(ctx context.Context, store storage.Store, config *Config) (*seal
 	}
 	sealer, err := seal.Open(kek, setting.Value)
 	if err != nil {
-		return nil, fmt.Errorf("kek_file: %w", err)
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	return sealer, nil
 }
