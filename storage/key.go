@@ -15,8 +15,10 @@ type Key struct {
 	State     string          `json:"state"`
 	Public    json.RawMessage `json:"public,omitempty"`
 	// Sealed is the private JWK, sealed with the key encryption key.
-	Sealed   []byte     `json:"sealed"`
+	Sealed   []byte     `json:"sealed,omitempty"`
 	ActiveAt *time.Time `json:"active_at,omitempty"`
+	// RetireAt is when a retiring key is retired, or when a retired one was.
+	RetireAt *time.Time `json:"retire_at,omitempty"`
 }
 
 // KeyKind: filter by ring.
