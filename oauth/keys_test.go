@@ -28,7 +28,7 @@ func (w *world) signingKey() jose.JSONWebKey {
 	if err != nil || len(records) != 1 {
 		w.tb.Fatalf("keys: %d %v", len(records), err)
 	}
-	raw, err := sealer{}.Open(records[0].Sealed, "signing-key|access|"+records[0].ID)
+	raw, err := sealer{}.Open(records[0].Sealed, "key|access|"+records[0].ID)
 	if err != nil {
 		w.tb.Fatal(err)
 	}
@@ -84,15 +84,43 @@ func (w *world) jwks() jose.JSONWebKeySet {
 	return set
 }
 
+// signed makes an application whose tokens are signed with an algorithm, and returns one.
+func (w *world) signed(id, algorithm string) string {
+	w.tb.Helper()
+	w.application(id, []string{"ledger:read"}, func(a *storage.Application) { a.TokenSigningAlg = algorithm })
+	return w.want(w.machine(id), http.StatusOK, "").text("access_token")
+}
+
 func TestJ01Header(t *testing.T) {
 	w := newWorld(t)
-	w.application("app", nil)
-	header := part(t, w.machine("app").text("access_token"), 0)
-	kid, _ := header["kid"].(string)
-	published := w.jwks()
-	if header["typ"] != "at+jwt" || header["alg"] != "ES256" || len(published.Key(kid)) != 1 || len(header) != 3 {
-		t.Fatalf("header: %v", header)
+	for asked, want := range map[string]string{"": "ES256", "ES256": "ES256", "RS256": "RS256", "EdDSA": "EdDSA"} {
+		t.Run("asked for "+asked, func(t *testing.T) {
+			w.tb = t
+			token := w.signed("app_"+asked, asked)
+			header := part(t, token, 0)
+			kid, _ := header["kid"].(string)
+			set := w.jwks()
+			published := set.Key(kid)
+			if header["typ"] != "at+jwt" || header["alg"] != want || len(header) != 3 || len(published) != 1 {
+				t.Fatalf("header: %v", header)
+			}
+			// A stranger verifies it with the published key alone.
+			parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(want)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := parsed.Verify(published[0]); err != nil || published[0].Algorithm != want {
+				t.Fatalf("%v, published for %q", err, published[0].Algorithm)
+			}
+			if !w.live(token) {
+				t.Fatal("the server does not accept it")
+			}
+			if again := part(t, w.signed("app_"+asked, asked), 0)["kid"]; again != kid {
+				t.Fatalf("signed by %s, then by %s", kid, again)
+			}
+		})
 	}
+	w.tb = t
 }
 
 func TestJ02Claims(t *testing.T) {
@@ -233,24 +261,36 @@ func TestJ04ForgedTokens(t *testing.T) {
 
 func TestJ06JWKS(t *testing.T) {
 	w := newWorld(t)
+	w.signed("rsa", "RS256")
+	w.signed("edwards", "EdDSA")
 	r := w.get("/.well-known/jwks.json")
 	etag := r.Header().Get("ETag")
 	if r.Code != http.StatusOK || etag == "" || !strings.Contains(r.Header().Get("Cache-Control"), "max-age=") {
 		t.Fatalf("%d %v", r.Code, r.Header())
 	}
 	var raw struct{ Keys []map[string]any }
-	if err := json.Unmarshal(r.Body.Bytes(), &raw); err != nil || len(raw.Keys) != 1 {
+	if err := json.Unmarshal(r.Body.Bytes(), &raw); err != nil || len(raw.Keys) != 4 {
 		t.Fatalf("%s %v", r.Body, err)
 	}
-	for name := range raw.Keys[0] {
-		if !slices.Contains([]string{"kty", "crv", "x", "y", "kid", "use", "alg"}, name) {
-			t.Errorf("member %q is published", name)
+	members := map[string][]string{"EC": {"crv", "x", "y"}, "OKP": {"crv", "x"}, "RSA": {"n", "e"}}
+	for _, key := range raw.Keys {
+		for name := range key {
+			if !slices.Contains(append([]string{"kty", "kid", "use", "alg"}, members[key["kty"].(string)]...), name) {
+				t.Errorf("member %q of a %s key is published", name, key["kty"])
+			}
 		}
 	}
-	key := w.jwks().Keys[0]
-	sum, err := key.Thumbprint(crypto.SHA256)
-	if err != nil || key.KeyID != base64.RawURLEncoding.EncodeToString(sum) || key.Use != "sig" || key.Algorithm != "ES256" {
-		t.Fatalf("%+v %v", key, err)
+	var algorithms []string
+	for _, key := range w.jwks().Keys {
+		sum, err := key.Thumbprint(crypto.SHA256)
+		if err != nil || key.KeyID != base64.RawURLEncoding.EncodeToString(sum) || key.Use != "sig" {
+			t.Fatalf("%+v %v", key, err)
+		}
+		algorithms = append(algorithms, key.Algorithm)
+	}
+	// Two of ES256: one for access tokens, one for introspection replies. No secret key is among them.
+	if slices.Sort(algorithms); !slices.Equal(algorithms, []string{"ES256", "ES256", "EdDSA", "RS256"}) {
+		t.Fatalf("algorithms: %v", algorithms)
 	}
 	again := w.get("/.well-known/jwks.json", "If-None-Match", `"x", W/`+etag)
 	if again.Code != http.StatusNotModified || again.Body.Len() != 0 {
@@ -271,7 +311,7 @@ func TestKeysSurviveARestart(t *testing.T) {
 	if !w.live(token) || w.get("/.well-known/jwks.json").Body.String() != before {
 		t.Fatal("a restart changed the keys")
 	}
-	if got := w.auditor.entries; len(got) != 4 || !strings.HasPrefix(got[0], "intent system keys:write keys/") {
+	if got := w.auditor.entries; !slices.Equal(got, []string{"intent system keys:write keys", "ok system keys:write keys"}) {
 		t.Fatalf("audit: %v", got)
 	}
 }
@@ -282,8 +322,8 @@ func TestKeysAreSealedAndBoundToTheirPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	private := w.signingKey().Key.(*ecdsa.PrivateKey)
-	if strings.Contains(string(records[0].Public), `"d"`) || !private.PublicKey.Equal(w.jwks().Keys[0].Key) {
+	private, set := w.signingKey().Key.(*ecdsa.PrivateKey), w.jwks()
+	if strings.Contains(string(records[0].Public), `"d"`) || !private.PublicKey.Equal(set.Key(records[0].ID)[0].Key) {
 		t.Fatal("the public half is not the public half")
 	}
 	// Another node's key encryption key opens nothing: the start is refused, and no new key takes the place of the old one.
@@ -318,7 +358,7 @@ func TestKeysFollowTheFeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	fresh := w.machine("app").text("access_token")
-	if part(t, fresh, 0)["kid"] != key.ID || !w.live(fresh) || !w.live(old) || len(w.jwks().Keys) != 2 {
+	if part(t, fresh, 0)["kid"] != key.ID || !w.live(fresh) || !w.live(old) || len(w.jwks().Keys) != 3 {
 		t.Fatalf("signed by %v", part(t, fresh, 0))
 	}
 	key.State = "retired"
