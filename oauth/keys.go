@@ -51,6 +51,8 @@ const (
 )
 
 const (
+	// jwksLife is how long a copy of the JWKS may be used, and jwksMaxAge says so.
+	jwksLife   = 300 * time.Second
 	jwksMaxAge = "public, max-age=300"
 	keyPage    = 100
 	// openAttempts bounds how often missing keys are tried for when other nodes do the same, openPause apart: what is in
@@ -98,6 +100,7 @@ type keys struct {
 	auditor Auditor
 	now     func() time.Time
 	rand    io.Reader
+	life    keyLife
 	current atomic.Pointer[rings]
 
 	// making is held by the one request that fills slots, loading from reading the records to putting them in place, so that

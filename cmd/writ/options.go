@@ -49,6 +49,7 @@ type Config struct {
 	AccessTokenLifetime                   time.Duration // where the application names none
 	RefreshTokenLifetime, SessionLifetime time.Duration // end of a session after its last use, and however much it is used
 	RefreshGrace                          time.Duration // how long a used refresh token gives the same successor; 0: every second use is a reuse
+	KeyRotation                           time.Duration // how long a key signs before the next one does; 0: until somebody rotates
 	PasswordMinimum                       int           // characters
 
 	LogLevel  string // "debug", "info", "warn" or "error"
@@ -73,8 +74,8 @@ func defaults() Config {
 		DecisionLog:    "stdout", DecisionLogQueue: 4096,
 		AccessTokenLifetime: time.Hour, PasswordMinimum: 12,
 		RefreshTokenLifetime: oauth.DefaultRefreshTokenLifetime, SessionLifetime: oauth.DefaultSessionLifetime,
-		RefreshGrace: oauth.DefaultRefreshGrace,
-		LogLevel:     "info", LogFormat: "json",
+		RefreshGrace: oauth.DefaultRefreshGrace, KeyRotation: oauth.DefaultKeyRotation,
+		LogLevel: "info", LogFormat: "json",
 	}
 }
 
@@ -113,6 +114,7 @@ func options(c *Config) []option {
 		{key: "refresh_token_lifetime", field: &c.RefreshTokenLifetime, usage: "how long a session lasts after its last use"},
 		{key: "session_lifetime", field: &c.SessionLifetime, usage: "how long a session lasts however much it is used"},
 		{key: "refresh_grace", field: &c.RefreshGrace, usage: "how long a used refresh token still gives the same successor; 0s for none"},
+		{key: "key_rotation", field: &c.KeyRotation, usage: "how long a key signs before the next one does; 0s for rotation by hand alone"},
 		{key: "password_minimum", field: &c.PasswordMinimum, usage: "least length of a password, in characters"},
 		{key: "log_level", field: &c.LogLevel, usage: "debug, info, warn or error"},
 		{key: "log_format", field: &c.LogFormat, usage: "json or text"},

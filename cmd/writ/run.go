@@ -90,11 +90,13 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 		Issuer: config.Issuer, Store: n.store, Sealer: sealer, Directory: n.room, Passwords: n.room, Secrets: n.room, Auditor: n.room,
 		PDP: n.pdp, Now: now, Logger: logger, AccessTokenLifetime: config.AccessTokenLifetime,
 		RefreshTokenLifetime: config.RefreshTokenLifetime, SessionLifetime: config.SessionLifetime, RefreshGrace: config.RefreshGrace,
+		KeyRotation: config.KeyRotation,
 	}); err != nil {
 		return nil, fmt.Errorf("oauth: %w", err)
 	}
 	n.follower = storage.Follow(n.store, now, n.room.Sequence(), n.room, n.auth)
 	n.room.Join(n.follower, n.auth)
+	n.room.JoinKeys(n.auth)
 	if n.api, err = decide.New(decide.Config{
 		BaseURL: config.Issuer, PDP: n.counted(), Log: n.decisions, Directory: n.room, Tokens: n.auth, Logger: logger,
 	}); err != nil {

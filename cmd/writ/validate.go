@@ -157,6 +157,9 @@ func (c *Config) validateLimits(wrong func(key, format string, args ...any)) {
 	if c.RefreshGrace < 0 || c.RefreshGrace > oauth.MaxRefreshGrace {
 		wrong("refresh_grace", "%s is not between 0s and %s", c.RefreshGrace, oauth.MaxRefreshGrace)
 	}
+	if c.KeyRotation != 0 && c.KeyRotation < oauth.MinKeyRotation {
+		wrong("key_rotation", "%s is neither 0s nor at least %s", c.KeyRotation, oauth.MinKeyRotation)
+	}
 	if c.AccessTokenLifetime < time.Second || c.AccessTokenLifetime > 24*time.Hour {
 		wrong("access_token_lifetime", "%s is not between 1s and 24h", c.AccessTokenLifetime)
 	}
