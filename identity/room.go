@@ -115,6 +115,7 @@ type Room struct {
 	mu       sync.RWMutex
 	feed     Feed
 	sessions Sessions
+	keys     Keys
 }
 
 // Open loads the mirror and returns a room that serves. It follows the change feed by itself until Join.
@@ -134,6 +135,7 @@ func Open(ctx context.Context, c Config) (*Room, error) {
 		cursors:   cursors{key: c.Sealer.Derive("identity/cursor")},
 		reveals:   newPace(revealsPerMinute, time.Minute),
 		sessions:  noSessions{},
+		keys:      noKeys{},
 		people:    newThrottle("people", c.Now, c.Sealer.Derive("identity/throttle/people"), true),
 		machines:  newThrottle("machines", c.Now, c.Sealer.Derive("identity/throttle/machines"), false),
 	}

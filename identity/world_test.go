@@ -138,6 +138,7 @@ type world struct {
 	room     *identity.Room
 	handler  http.Handler
 	sessions *ended
+	keys     *keyring
 	follower *storage.Follower
 	adjust   func(*config)
 	log      *bytes.Buffer
@@ -205,6 +206,8 @@ func (w *world) open() {
 	w.sessions = &ended{store: w.store.Store, now: w.now}
 	w.follower = storage.Follow(w.store, w.now, w.room.Sequence(), w.room)
 	w.room.Join(w.follower, w.sessions)
+	w.keys = &keyring{}
+	w.room.JoinKeys(w.keys)
 	plane := enforce.Plane{
 		Name: policies.PlaneManagement, Authenticator: w, WriteError: identity.WriteProblem, WriteDenial: identity.WriteDenial,
 	}

@@ -1,5 +1,5 @@
 // Package oauth is the OAuth 2.0 authorization server: it authenticates clients, issues and validates access tokens,
-// keeps the signing keys and the sessions, and publishes the metadata. It is the only home of fosite and go-jose.
+// keeps the keys and the sessions, and publishes the metadata. It is the only home of fosite and go-jose.
 //
 // Owns: the token endpoint (RFC 6749), introspection (RFC 7662), revocation (RFC 7009), the access token, signed (RFC 9068) or sealed,
 // and its validation for every API of Writ, the four key rings and the JWKS (RFC 7517), the metadata (RFC 8414), sessions and their end,

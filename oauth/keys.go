@@ -51,6 +51,8 @@ const (
 )
 
 const (
+	// jwksLife is how long a copy of the JWKS may be used, and jwksMaxAge says so.
+	jwksLife   = 300 * time.Second
 	jwksMaxAge = "public, max-age=300"
 	keyPage    = 100
 	// openAttempts bounds how often missing keys are tried for when other nodes do the same, openPause apart: what is in
@@ -98,9 +100,10 @@ type keys struct {
 	auditor Auditor
 	now     func() time.Time
 	rand    io.Reader
+	life    keyLife
 	current atomic.Pointer[rings]
 
-	// making holds a token while slots are filled; one that waits for it gives up with its request.
+	// making holds a token while keys are made or moved on; one that waits for it gives up with its request.
 	making chan struct{}
 	// loading is held from reading the records to putting them in place, so that an older state never takes the place of a newer one.
 	loading sync.Mutex

@@ -123,6 +123,8 @@ type Config struct {
 	// RefreshGrace is how long a refresh token that was exchanged still gives the same successor; 0 is no grace: every second use
 	// is a reuse.
 	RefreshGrace time.Duration
+	// KeyRotation is how long a key signs before the next one does; 0 means until somebody rotates. At least MinKeyRotation.
+	KeyRotation time.Duration
 }
 
 // Server is the authorization server of one node.
@@ -188,6 +190,9 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if c.RefreshGrace < 0 || c.RefreshGrace > MaxRefreshGrace {
 		return nil, fmt.Errorf("open oauth: the refresh grace must lie between 0s and %s", MaxRefreshGrace)
 	}
+	if c.KeyRotation != 0 && c.KeyRotation < MinKeyRotation {
+		return nil, fmt.Errorf("open oauth: the key rotation must be 0s or at least %s", MinKeyRotation)
+	}
 	if c.AccessTokenLifetime < time.Second || c.AccessTokenLifetime > MaxAccessTokenLifetime {
 		return nil, fmt.Errorf("open oauth: the access token lifetime must lie between 1s and %s", MaxAccessTokenLifetime)
 	}
@@ -199,6 +204,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	}
 	s.keys = &keys{
 		store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand, making: make(chan struct{}, 1),
+		life: keyLife{rotation: c.KeyRotation, tokens: MaxAccessTokenLifetime, sessions: c.SessionLifetime},
 	}
 	if err := s.keys.open(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)

@@ -18,7 +18,11 @@ type Config struct {
 
 	DataDir    string // directory of the embedded store; absent: ./writ-data
 	MongoDBURI string // connection string of a replica set; absent: the embedded store
-	KEKFile    string // key encryption key; absent: the file "kek" in DataDir, made with mode 0600; required with MongoDB
+	KEKFile    string // key encryption key; absent: KEK, a systemd credential, or, but for MongoDB, "kek" in DataDir, made at need
+	KEK        string // the key encryption key itself; absent: KEKFile
+
+	// credentials is where systemd puts what LoadCredential names; empty outside it.
+	credentials string
 
 	BootstrapSecret string // secret of root on the first start; absent: a random one, printed once
 	BootstrapFile   string // YAML with tenants, roles, groups, users and applications; absent: none
@@ -45,6 +49,7 @@ type Config struct {
 	AccessTokenLifetime                   time.Duration // where the application names none
 	RefreshTokenLifetime, SessionLifetime time.Duration // end of a session after its last use, and however much it is used
 	RefreshGrace                          time.Duration // how long a used refresh token gives the same successor; 0: every second use is a reuse
+	KeyRotation                           time.Duration // how long a key signs before the next one does; 0: until somebody rotates
 	PasswordMinimum                       int           // characters
 
 	LogLevel  string // "debug", "info", "warn" or "error"
@@ -69,8 +74,8 @@ func defaults() Config {
 		DecisionLog:    "stdout", DecisionLogQueue: 4096,
 		AccessTokenLifetime: time.Hour, PasswordMinimum: 12,
 		RefreshTokenLifetime: oauth.DefaultRefreshTokenLifetime, SessionLifetime: oauth.DefaultSessionLifetime,
-		RefreshGrace: oauth.DefaultRefreshGrace,
-		LogLevel:     "info", LogFormat: "json",
+		RefreshGrace: oauth.DefaultRefreshGrace, KeyRotation: oauth.DefaultKeyRotation,
+		LogLevel: "info", LogFormat: "json",
 	}
 }
 
@@ -82,6 +87,7 @@ func options(c *Config) []option {
 		{key: "data_dir", field: &c.DataDir, usage: "directory of the embedded store"},
 		{key: "mongodb_uri", field: &c.MongoDBURI, secret: true, usage: "connection string of a MongoDB replica set"},
 		{key: "kek_file", field: &c.KEKFile, usage: "file with the key encryption key, mode 0600"},
+		{key: "kek", field: &c.KEK, secret: true, usage: "the key encryption key itself, in base64, where no file can be had"},
 		{key: "bootstrap_secret", field: &c.BootstrapSecret, secret: true, usage: "secret of the application root on the first start"},
 		{key: "bootstrap_file", field: &c.BootstrapFile, usage: "YAML that declares tenants, roles, groups, users, applications"},
 		{key: "tls_cert_file", field: &c.TLSCertFile, usage: "certificate of the public listener, PEM; reloaded when it changes"},
@@ -108,6 +114,7 @@ func options(c *Config) []option {
 		{key: "refresh_token_lifetime", field: &c.RefreshTokenLifetime, usage: "how long a session lasts after its last use"},
 		{key: "session_lifetime", field: &c.SessionLifetime, usage: "how long a session lasts however much it is used"},
 		{key: "refresh_grace", field: &c.RefreshGrace, usage: "how long a used refresh token still gives the same successor; 0s for none"},
+		{key: "key_rotation", field: &c.KeyRotation, usage: "how long a key signs before the next one does; 0s for rotation by hand alone"},
 		{key: "password_minimum", field: &c.PasswordMinimum, usage: "least length of a password, in characters"},
 		{key: "log_level", field: &c.LogLevel, usage: "debug, info, warn or error"},
 		{key: "log_format", field: &c.LogFormat, usage: "json or text"},

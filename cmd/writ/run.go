@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -91,11 +90,13 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 		Issuer: config.Issuer, Store: n.store, Sealer: sealer, Directory: n.room, Passwords: n.room, Secrets: n.room, Auditor: n.room,
 		PDP: n.pdp, Now: now, Logger: logger, AccessTokenLifetime: config.AccessTokenLifetime,
 		RefreshTokenLifetime: config.RefreshTokenLifetime, SessionLifetime: config.SessionLifetime, RefreshGrace: config.RefreshGrace,
+		KeyRotation: config.KeyRotation,
 	}); err != nil {
 		return nil, fmt.Errorf("oauth: %w", err)
 	}
 	n.follower = storage.Follow(n.store, now, n.room.Sequence(), n.room, n.auth)
 	n.room.Join(n.follower, n.auth)
+	n.room.JoinKeys(n.auth)
 	if n.api, err = decide.New(decide.Config{
 		BaseURL: config.Issuer, PDP: n.counted(), Log: n.decisions, Directory: n.room, Tokens: n.auth, Logger: logger,
 	}); err != nil {
@@ -201,10 +202,9 @@ func openSealer(ctx context.Context, store storage.Store, config *Config) (*seal
 	if err != nil && !first {
 		return nil, fmt.Errorf("read the keyset: %w", err)
 	}
-	byDefault := config.MongoDBURI == "" && config.KEKFile == filepath.Join(config.DataDir, "kek")
-	kek, err := seal.LoadKEK(config.KEKFile, first && byDefault)
+	kek, key, err := config.loadKEK(first)
 	if err != nil {
-		return nil, fmt.Errorf("kek_file (mode 0600): %w", err)
+		return nil, err
 	}
 	if first {
 		if setting, err = firstKeyset(ctx, store, kek); err != nil {
@@ -213,7 +213,7 @@ func openSealer(ctx context.Context, store storage.Store, config *Config) (*seal
 	}
 	sealer, err := seal.Open(kek, setting.Value)
 	if err != nil {
-		return nil, fmt.Errorf("kek_file: %w", err)
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	return sealer, nil
 }
