@@ -220,7 +220,7 @@ func TestBasicOnTheAdminAPI(t *testing.T) {
 }
 
 // S-J7: a credential too long to be one is refused before anything is split.
-func TestSJ07HugeCredentialsCostNothing(t *testing.T) {
+func TestSJ7HugeCredentialsCostNothing(t *testing.T) {
 	w := newWorld(t)
 	huge := strings.Repeat(".", 1<<20)
 	if allocs := testing.AllocsPerRun(100, func() { w.live(huge) }); allocs > 4 {
