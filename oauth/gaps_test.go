@@ -276,7 +276,7 @@ func TestF23TheTypeOfATokenIsAsked(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", nil)
 	good := w.machine("app").text("access_token")
-	key, claims := w.signingKey(), part(t, good, 1)
+	key, claims := w.signingKey("access"), part(t, good, 1)
 	typed := func(typ string) string {
 		header := map[string]any{"kid": key.KeyID, "typ": typ}
 		if typ == "" {

@@ -52,7 +52,7 @@ func forging(t *testing.T) (w *world, key jose.JSONWebKey, claims, header map[st
 	w = newWorld(t)
 	w.application("app", []string{"ledger:read"})
 	w.application("asker", []string{"tokens:introspect"})
-	key, claims = w.signingKey(), part(t, w.machine("app").text("access_token"), 1)
+	key, claims = w.signingKey("access"), part(t, w.machine("app").text("access_token"), 1)
 	header = map[string]any{"kid": key.KeyID, "typ": "at+jwt"}
 	if !w.live(forge(t, jose.ES256, key.Key, claims, header)) {
 		t.Fatal("the control is not accepted: the table proves nothing")
