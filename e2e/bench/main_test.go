@@ -50,7 +50,7 @@ func TestAFilterChoosesScenariosWithTheirFloors(t *testing.T) {
 		"PO-08": { // against themselves without the flood, and those against their floors
 			"floor", "floor-es256", "evaluation-permit", "token-es256", "token-flooded", "evaluation-flooded",
 		},
-		"PF-04":       nil,
+		"PF-04": nil,
 	} {
 		o, err := parse([]string{"--scenario", filter}, io.Discard)
 		if err != nil {
@@ -228,6 +228,7 @@ func TestThePageIsTheReportAsADocument(t *testing.T) {
 	r := measured(map[string]float64{"floor": 10, "user-get": 26})
 	r.Measurements[0].Rounds, r.Measurements[0].Cycles = []float64{10}, 3
 	r.Measurements[0].Open = &latency{Others: 0.06, Again: true}
+	r.Version = "writ"
 	file := filepath.Join(t.TempDir(), "page.md")
 	if err := r.page(file); err != nil {
 		t.Fatal(err)
@@ -236,7 +237,7 @@ func TestThePageIsTheReportAsADocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"```\n, : ``\n", "with a collection\n```\n\n| row |", " | 3 and part of one | ", "run once more: " + r.Measurements[0].Name + ".\n"} {
+	for _, part := range []string{"```\n, : ``\nwrit\n", "with a collection\n```\n\n| row |", " | 3 and part of one | ", "run once more: " + r.Measurements[0].Name + ".\n"} {
 		if !strings.Contains(string(text), part) {
 			t.Errorf("it lacks %q:\n%s", part, text)
 		}
