@@ -40,7 +40,7 @@ func TestServerMadeSecretsHaveAFormThatScannersFind(t *testing.T) {
 	equal(t, "length of another", len(w.application("b", "")), len(secret))
 }
 
-func TestVerifyingAServerMadeSecretTakesNoSlowHashAndNoStoreCall(t *testing.T) {
+func TestF28AServerMadeSecretTakesNoSlowHashAndNoStoreCall(t *testing.T) {
 	w := newWorld(t)
 	secret, other := w.application("a", ""), w.application("b", "")
 	w.works("a", secret, true) // the first use of the minute is written down beside
@@ -53,13 +53,28 @@ func TestVerifyingAServerMadeSecretTakesNoSlowHashAndNoStoreCall(t *testing.T) {
 	equal(t, "store calls", w.store.calls.Load()-calls, 0)
 }
 
-func TestUnknownApplicationsAndWrongSecretsCostTheSame(t *testing.T) {
+func TestF08UnknownApplicationsAndWrongSecretsCostTheSame(t *testing.T) {
 	w := newWorld(t)
 	w.application("a", "")
 	for _, c := range [][2]string{{"a", "a wrong secret"}, {"nobody", "a wrong secret"}, {"root", "a wrong secret"}, {"root", ""}, {"a", ""}, {"root", strings.Repeat("x", 1<<16)}} {
 		hashes := w.room.PasswordHashes()
 		w.works(c[0], c[1], false)
 		equal(t, "hashes of "+c[0], w.room.PasswordHashes()-hashes, 1)
+	}
+}
+
+// An application that proves itself otherwise has no verifier, which an empty secret must not match.
+func TestF07AnEmptySecretMatchesNothing(t *testing.T) {
+	w := newWorld(t)
+	for name, secrets := range map[string][]storage.Secret{
+		"no secret": nil, "no verifier": {{ID: "s"}}, "a prefix": {{ID: "s", Verifier: "sha256:"}}, "half a PHC": {{ID: "s", Verifier: "$argon2id$"}},
+	} {
+		for _, presented := range []string{"", "sha256:", "x"} {
+			app := &storage.Application{Meta: storage.Meta{ID: "app_x"}, IsActive: true, Secrets: secrets}
+			if sid, ok, err := w.room.Verify(t.Context(), home, "app_x", app, presented); ok || sid != "" || err != nil {
+				t.Errorf("%s, %q presented: %q %v %v", name, presented, sid, ok, err)
+			}
+		}
 	}
 }
 

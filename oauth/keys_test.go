@@ -183,7 +183,7 @@ func TestJ01Header(t *testing.T) {
 	w.tb = t
 }
 
-func TestJ02Claims(t *testing.T) {
+func TestJ02AndF21Claims(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", []string{"ledger:read"}, func(a *storage.Application) { a.Roles = []storage.RoleKey{"ops:viewer"} })
 	token := w.machine("app").text("access_token")

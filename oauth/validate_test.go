@@ -228,7 +228,7 @@ func TestBasicOnTheAdminAPI(t *testing.T) {
 }
 
 // S-J7: a credential too long to be one is refused before anything is split.
-func TestSJ07HugeCredentialsCostNothing(t *testing.T) {
+func TestSJ7HugeCredentialsCostNothing(t *testing.T) {
 	w := newWorld(t)
 	head := w.opaqueToken()[:13]
 	for _, huge := range []string{strings.Repeat(".", 1<<20), head + strings.Repeat("A", 1<<20)} {
