@@ -294,7 +294,6 @@ func (r *Room) replaceSecret(ctx context.Context, req *enforce.Request) (enforce
 	v := standing{r.directory}
 	w := &write{sequence: sequence, action: "me:password", target: "applications/" + req.Caller.ID}
 	w.question = oneself(v, req)
-	w.question.Resource.Changes = []string{"secrets"}
 	_, current, err := r.own(ctx, req)
 	if err != nil {
 		return enforce.Resolved{}, err

@@ -144,6 +144,34 @@ func TestTheLastUseIsWrittenDownAtMostOnceAMinute(t *testing.T) {
 	}
 }
 
+func TestTheLastUsableSecretOfAnActiveApplicationGoesByForceAlone(t *testing.T) {
+	w := newWorld(t)
+	first := w.application("a", "")
+	path := "/v1/applications/a/secrets/"
+	sid := w.root().get("/v1/applications/a/secrets").ids("id")
+	later := w.root().post("/v1/applications/a/secrets", `{"not_before":"2026-06-02T00:00:00Z"}`).is(201).text("id")
+	for _, query := range []string{"", "?force=false"} {
+		w.root().del(path + sid + query).conflict("last_secret")
+	}
+	w.works("a", first, true)
+	w.root().del(path + sid + "?force=yes").want(400, "bad_parameter")
+	w.root().del(path + "none").is(404)
+	w.application("nobody", "")
+	w.as("application:nobody").del(path + sid).is(404)
+
+	t.Log("another one that works, a revoked one, an inactive application, force")
+	w.pass(12 * time.Hour)
+	w.root().del(path + sid).is(204)
+	w.root().del(path + later).conflict("last_secret")
+	w.root().patch("/v1/applications/a", `{"is_active":false}`).is(200)
+	w.root().del(path + later).is(204)
+	w.application("b", "")
+	w.root().del("/v1/applications/b/secrets/" + w.root().get("/v1/applications/b/secrets").ids("id") + "?force=true").is(204)
+	w.application("c", "")
+	w.root().patch("/v1/applications/c", `{"token_endpoint_auth_method":"none"}`).is(200)
+	w.root().del("/v1/applications/c/secrets/" + w.root().get("/v1/applications/c/secrets").ids("id")).is(204)
+}
+
 func TestSecretsOfAnApplicationAreBounded(t *testing.T) {
 	w := newWorld(t)
 	w.application("a", "")
@@ -189,7 +217,7 @@ func TestReveal(t *testing.T) {
 	w.application("b", `,"retrievable":false`)
 	bSID := w.root().get("/v1/applications/b/secrets").ids("id")
 	boss.post("/v1/applications/b/secrets/"+bSID+"/reveal", `{"reason":"x"}`).conflict("not_retrievable")
-	w.root().del("/v1/applications/a/secrets/" + sid).is(204)
+	w.root().del("/v1/applications/a/secrets/" + sid + "?force=true").is(204)
 	boss.post(path, `{"reason":"x"}`).conflict("secret_revoked")
 }
 
