@@ -154,7 +154,7 @@ func TestTheLastUsableSecretOfAnActiveApplicationGoesByForceAlone(t *testing.T) 
 		w.root().del(path + sid + query).conflict("last_secret")
 	}
 	w.works("a", first, true)
-	w.root().del(path + sid + "?force=yes").want(400, "bad_parameter")
+	w.root().del(path+sid+"?force=yes").want(400, "bad_parameter")
 	w.root().del(path + "none").is(404)
 	w.application("nobody", "")
 	w.as("application:nobody").del(path + sid).is(404)

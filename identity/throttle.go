@@ -67,6 +67,8 @@ type throttle struct {
 	key   []byte
 	// owners says that networks from which a name succeeded are remembered, and stay open to it.
 	owners bool
+	// refused is how many attempts were told to wait.
+	refused atomic.Int64
 	// counts is how many networks, places and names are counted. While it is 0, nothing is looked up.
 	counts atomic.Int64
 
@@ -171,6 +173,7 @@ func (t *throttle) admit(name, guess string, peer netip.Addr) (attempt, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if wait := t.wait(who, place, a.from, t.now()); wait > 0 {
+		t.refused.Add(1)
 		return a, throttled(wait)
 	}
 	return a, nil
@@ -185,8 +188,8 @@ func throttled(wait time.Duration) error {
 	}
 }
 
-// failed counts the attempt, unless the same guess was counted before.
-func (a attempt) failed() {
+// failed counts the attempt, unless the same guess was counted before, and says whether it did.
+func (a attempt) failed() bool {
 	t := a.throttle
 	who, where, what := a.name(), a.place(), t.digest("guess", a.text, a.guess)
 	t.mu.Lock()
@@ -195,7 +198,7 @@ func (a attempt) failed() {
 	t.sweep(now)
 	place := t.places[where]
 	if place != nil && slices.Contains(place.guesses, what) {
-		return
+		return false
 	}
 	b := t.networks[a.from]
 	if b == nil {
@@ -214,6 +217,7 @@ func (a attempt) failed() {
 		name.add(now)
 	}
 	t.recount()
+	return true
 }
 
 // succeeded forgets the failures of the name from this network, and remembers that it is its owner's.
