@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -120,6 +121,9 @@ func (r *Room) chosenSecret(ctx context.Context, secret, label string) (storage.
 	if serverMade(secret) {
 		record.Verifier = shaOf(secret)
 		return record, nil
+	}
+	if strings.HasPrefix(secret, secretPrefix) {
+		return storage.Secret{}, fmt.Errorf("a secret that begins with %s is one that the server made, and this one is mistyped", secretPrefix)
 	}
 	if len(secret) < leastSecret || len(secret) > maxPasswordBytes {
 		return storage.Secret{}, fmt.Errorf("a secret that you choose has %d to %d characters", leastSecret, maxPasswordBytes)

@@ -101,10 +101,17 @@ func TestTemporaryPasswordsEnd(t *testing.T) {
 	got, _, err := w.room.Check(t.Context(), home, "ada", temporary)
 	must(t, err)
 	equal(t, "id", got, id)
-	w.pass(25 * time.Hour)
+	w.pass(24*time.Hour - time.Millisecond)
+	must(t, w.check(home, "ada", temporary))
+	w.pass(time.Millisecond)
 	if _, _, err := w.room.Check(t.Context(), home, "ada", temporary); !errors.Is(err, storage.ErrNotFound) {
 		t.Fatalf("got %v", err)
 	}
+	w = newWorldWith(t, func(c *config) { c.TemporaryPasswordLife = time.Hour })
+	r = w.root().post("/v1/users", `{"username":"ada","email":"a@example.com"}`).is(201)
+	equal(t, "the end that is configured", r.text("password", "expires_at"), "2026-06-01T13:00:00Z")
+	r = w.root().post("/v1/users/"+r.text("id")+"/password/reset", "").is(200)
+	equal(t, "the end after a reset", r.text("expires_at"), "2026-06-01T13:00:00Z")
 }
 
 func TestCommonPasswordsAreRefused(t *testing.T) {

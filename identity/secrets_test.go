@@ -1,7 +1,13 @@
 package identity_test
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
+	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,15 +35,28 @@ func (w *world) works(id, presented string, want bool) {
 }
 
 func TestServerMadeSecretsHaveAFormThatScannersFind(t *testing.T) {
+	guide, err := os.ReadFile("../docs/operations.md")
+	must(t, err)
+	pattern := regexp.MustCompile("`(writ_cs_\\[[^`]+)`").FindSubmatch(guide)
+	if pattern == nil {
+		t.Fatal("docs/operations.md has no pattern of secrets")
+	}
+	form := regexp.MustCompile(`(?:^|[^A-Za-z0-9_-])(` + string(pattern[1]) + `)(?:[^A-Za-z0-9_-]|$)`)
 	w := newWorld(t)
-	secret := w.application("a", "")
-	if !strings.HasPrefix(secret, "writ_cs_") || len(secret) != 8+43+6 || !identity.ServerMade(secret) {
-		t.Fatalf("got %q", secret)
+	for n := range 50 {
+		secret := w.application("app-"+strconv.Itoa(n), "")
+		found := form.FindStringSubmatch("CLIENT_SECRET=" + secret + "\n")
+		if len(found) != 2 || found[1] != secret {
+			t.Fatalf("the pattern of the guide does not find %q", secret)
+		}
+		// As the guide says: CRC-32 of the 43 characters behind the prefix, big-endian, base64url without padding.
+		sum, err := base64.RawURLEncoding.DecodeString(secret[51:])
+		must(t, err)
+		equal(t, "checksum", binary.BigEndian.Uint32(sum), crc32.ChecksumIEEE([]byte(secret[8:51])))
+		if !identity.ServerMade(secret) || identity.ServerMade(secret[:20]+"~"+secret[21:]) {
+			t.Fatalf("the checksum of %q checks nothing", secret)
+		}
 	}
-	if identity.ServerMade(secret[:len(secret)-1]+"x") && identity.ServerMade(secret[:len(secret)-1]+"y") {
-		t.Fatal("the checksum checks nothing")
-	}
-	equal(t, "length of another", len(w.application("b", "")), len(secret))
 }
 
 func TestVerifyingAServerMadeSecretTakesNoSlowHashAndNoStoreCall(t *testing.T) {
@@ -49,6 +68,11 @@ func TestVerifyingAServerMadeSecretTakesNoSlowHashAndNoStoreCall(t *testing.T) {
 	w.works("a", secret, true)
 	w.works("a", other, false)
 	w.works("nobody", secret, false)
+	for _, mistyped := range []string{secret[:len(secret)-1], secret + "x", secret[:20] + "x" + secret[21:], "writ_cs_"} {
+		w.works("a", mistyped, false)
+		w.works("root", mistyped, false)
+		w.works("nobody", mistyped, false)
+	}
 	equal(t, "hashes", w.room.PasswordHashes()-hashes, 0)
 	equal(t, "store calls", w.store.calls.Load()-calls, 0)
 }

@@ -46,6 +46,8 @@ type Config struct {
 	RefreshTokenLifetime, SessionLifetime time.Duration // end of a session after its last use, and however much it is used
 	RefreshGrace                          time.Duration // how long a used refresh token gives the same successor; 0: every second use is a reuse
 	PasswordMinimum                       int           // characters
+	TemporaryPasswordLifetime             time.Duration // of a password that its owner has not chosen
+	BreachedPasswordsFile                 string        // leaked passwords that nobody may choose; absent: none
 
 	LogLevel  string // "debug", "info", "warn" or "error"
 	LogFormat string // "json" or "text"
@@ -67,7 +69,7 @@ func defaults() Config {
 		MaxStaleness: 5 * time.Second, PollInterval: 200 * time.Millisecond,
 		PolicyDeadline: 200 * time.Millisecond,
 		DecisionLog:    "stdout", DecisionLogQueue: 4096,
-		AccessTokenLifetime: time.Hour, PasswordMinimum: 12,
+		AccessTokenLifetime: time.Hour, PasswordMinimum: 12, TemporaryPasswordLifetime: 24 * time.Hour,
 		RefreshTokenLifetime: oauth.DefaultRefreshTokenLifetime, SessionLifetime: oauth.DefaultSessionLifetime,
 		RefreshGrace: oauth.DefaultRefreshGrace,
 		LogLevel:     "info", LogFormat: "json",
@@ -109,6 +111,14 @@ func options(c *Config) []option {
 		{key: "session_lifetime", field: &c.SessionLifetime, usage: "how long a session lasts however much it is used"},
 		{key: "refresh_grace", field: &c.RefreshGrace, usage: "how long a used refresh token still gives the same successor; 0s for none"},
 		{key: "password_minimum", field: &c.PasswordMinimum, usage: "least length of a password, in characters"},
+		{
+			key: "temporary_password_lifetime", field: &c.TemporaryPasswordLifetime,
+			usage: "how long a temporary password may be used to log in",
+		},
+		{
+			key: "breached_passwords_file", field: &c.BreachedPasswordsFile,
+			usage: "sorted SHA-1 hashes of leaked passwords, which nobody may choose",
+		},
 		{key: "log_level", field: &c.LogLevel, usage: "debug, info, warn or error"},
 		{key: "log_format", field: &c.LogFormat, usage: "json or text"},
 	}
