@@ -313,7 +313,7 @@ func TestTheLastUsableSecretGoesByForceAlone(t *testing.T) {
 	c.post(path, object{"label": "later", "not_before": instant(3600e9)}).wantStatus(201)
 
 	c.step("none other works yet")
-	c.delete(path + "/" + a.SecretID).wantRefused(409, "last_secret")
+	c.delete(path+"/"+a.SecretID).wantRefused(409, "last_secret")
 	c.live(token).token(a)
 
 	c.step("one that works takes its place")
@@ -324,7 +324,7 @@ func TestTheLastUsableSecretGoesByForceAlone(t *testing.T) {
 	token = c.token(green)
 
 	c.step("by force the application is left without one, at once")
-	c.delete(path + "/" + green.SecretID).wantRefused(409, "last_secret")
+	c.delete(path+"/"+green.SecretID).wantRefused(409, "last_secret")
 	c.delete(path + "/" + green.SecretID + "?force=true").wantStatus(204)
 	c.dead(token).ask(green, "grant_type", "client_credentials").wantOAuthError(401, "invalid_client")
 }

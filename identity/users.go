@@ -202,7 +202,7 @@ func (r *Room) prepare(ctx context.Context, req *enforce.Request, id string, in 
 // importedPassword is the state of a user who keeps the password of another system, of which only a verifier is known. Its first use
 // replaces it by one of ours, so rules for passwords are first met at the next change.
 func importedPassword(in *userFields, base string, now time.Time) (storage.Password, error) {
-	if _, err := parseVerifier(in.PasswordHash.Value); err != nil || in.Password.Set {
+	if _, err := parseVerifier(in.PasswordHash.Value); err != nil || in.Password.Set && !in.Password.Null {
 		return storage.Password{}, enforce.BadRequest("malformed_hash", base+"/password_hash",
 			"want an Argon2, bcrypt or PBKDF2 verifier within bounds, as the operations guide has them, and no password beside it")
 	}
