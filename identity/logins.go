@@ -136,8 +136,10 @@ func (l *logins) write(ctx context.Context) {
 		if err == nil {
 			continue
 		}
+		// What waits behind it would wait as long, and be lost as well.
 		l.mu.Lock()
-		l.missing, l.lost = l.missing+missing+1, l.lost+1
+		gone := int64(len(l.queue)) + 1
+		l.queue, l.missing, l.lost = nil, l.missing+missing+gone, l.lost+gone
 		l.mu.Unlock()
 		l.logger.WarnContext(ctx, "a login was not audited", "request", e.RequestID, "error", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/writ-authz/writ/storage"
 )
 
+// ASVS 5.0, 6.3.8; for the time of replies the work stands, which is counted.
 func TestP02AndSP2UnknownWrongAndUnusableCostTheSameAndSayTheSame(t *testing.T) {
 	w := newWorld(t)
 	w.user("ada", "")
@@ -91,6 +92,7 @@ func TestAStoreThatIsAwayIsNoWrongPassword(t *testing.T) {
 	}
 }
 
+// ASVS 5.0, 6.4.1: what an administrator hands out is random and does not last.
 func TestTemporaryPasswordsEnd(t *testing.T) {
 	w := newWorld(t)
 	r := w.root().post("/v1/users", `{"username":"ada","email":"a@example.com"}`).is(201)
@@ -183,6 +185,7 @@ func (b *breaches) Contains(sum [sha1.Size]byte) (bool, error) {
 	return sum == sha1.Sum([]byte(b.leaked)), b.err
 }
 
+// ASVS 5.0, 6.2.12.
 func TestLeakedPasswordsAreRefused(t *testing.T) {
 	list := &breaches{leaked: "zwölf Boxkämpfer jagen"}
 	w := newWorldWith(t, func(c *config) { c.Breaches = list })
@@ -214,6 +217,19 @@ func TestPasswordRules(t *testing.T) {
 		w.root().post("/v1/users", `{"username":"ada","email":"a@example.com","password":"`+password+`"}`).want(400, code).at("/password")
 	}
 	equal(t, "users", w.root().get("/v1/users").ids("username"), "")
+
+	t.Log("ASVS 5.0, 6.2.5, 6.2.8 and 6.2.9: no rules of composition, nothing cut or folded, any length that somebody types")
+	for name, password := range map[string]string{
+		"one": "violet tram umbrella", "two": strings.Repeat("violet tram umbrella ", 48) + "violet tram umbr", "three": "Zwölf Böxkämpfer 🥊",
+	} {
+		w.root().post("/v1/users", `{"username":"`+name+`","email":"`+name+`@example.com","password":"`+password+`"}`).is(201)
+		must(t, w.check(home, name, password))
+		for _, wrong := range []string{strings.ToUpper(password), password[:len(password)-1], password + " "} {
+			if err := w.check(home, name, wrong); !errors.Is(err, storage.ErrNotFound) {
+				t.Errorf("%.40q for %.40q: %v", wrong, password, err)
+			}
+		}
+	}
 }
 
 func TestSP4UsernamesThatLookAlikeAreRefusedOrEqual(t *testing.T) {
@@ -230,6 +246,18 @@ func TestSP4UsernamesThatLookAlikeAreRefusedOrEqual(t *testing.T) {
 		if _, err := identity.CheckUsername(bad, ""); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}
+	}
+	w := newWorld(t)
+	id := w.user("admin", "")
+	for name, status := range map[string]int{
+		"ADMIN": 409, "ａｄｍｉｎ": 409, "аdmin": 400, "admin\u200b": 400, "admin ": 400, "app_x": 400, someID: 400,
+	} {
+		w.root().post("/v1/users", `{"username":"`+name+`","email":"other@example.com"}`).is(status).at("/username")
+	}
+	for _, same := range []string{"ADMIN", "ａｄｍｉｎ"} {
+		got, _, err := w.room.Check(t.Context(), home, same, goodPassword)
+		must(t, err)
+		equal(t, "who logs in as "+same, got, id)
 	}
 	for _, good := range []string{"иван", "山田たろう", "José", "müller-2", "ada@example.com", "김철수"} {
 		if _, err := identity.CheckUsername(good, ""); err != nil {

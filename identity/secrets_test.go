@@ -59,7 +59,7 @@ func TestServerMadeSecretsHaveAFormThatScannersFind(t *testing.T) {
 	}
 }
 
-func TestVerifyingAServerMadeSecretTakesNoSlowHashAndNoStoreCall(t *testing.T) {
+func TestF28AServerMadeSecretTakesNoSlowHashAndNoStoreCall(t *testing.T) {
 	w := newWorld(t)
 	secret, other := w.application("a", ""), w.application("b", "")
 	w.works("a", secret, true) // the first use of the minute is written down beside
@@ -77,7 +77,7 @@ func TestVerifyingAServerMadeSecretTakesNoSlowHashAndNoStoreCall(t *testing.T) {
 	equal(t, "store calls", w.store.calls.Load()-calls, 0)
 }
 
-func TestUnknownApplicationsAndWrongSecretsCostTheSame(t *testing.T) {
+func TestF08UnknownApplicationsAndWrongSecretsCostTheSame(t *testing.T) {
 	w := newWorld(t)
 	w.application("a", "")
 	for _, c := range [][2]string{{"a", "a wrong secret"}, {"nobody", "a wrong secret"}, {"root", "a wrong secret"}, {"root", ""}, {"a", ""}, {"root", strings.Repeat("x", 1<<16)}} {

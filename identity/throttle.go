@@ -93,6 +93,9 @@ type count struct {
 	// fresh are the failures that the store does not have yet; forgiven says that a success came before them.
 	fresh    int
 	forgiven bool
+	// name is that of a place; reset says that it is another identity's by now, and what the store has of it means nothing.
+	name  digest
+	reset bool
 }
 
 func newThrottle(title string, now func() time.Time, key []byte, owners bool) *throttle {
@@ -208,6 +211,7 @@ func (a attempt) failed() bool {
 	b.failures, b.at = b.level(now)+1, now
 	// Where there is no room the network pays alone: one name never pushes out another that is under attack.
 	if place = room(t.places, where); place != nil {
+		place.name = who
 		place.add(now)
 		if place.guesses = append(place.guesses, what); len(place.guesses) > keptGuesses {
 			place.guesses = slices.Delete(place.guesses, 0, 1)
@@ -235,11 +239,31 @@ func (a attempt) succeeded() {
 	place := t.places[where]
 	if place == nil && t.owners && len(t.places) < maxOwners {
 		place = room(t.places, where)
+		place.name = who
 	}
 	if now := t.now(); place != nil && (place.failures > 0 || now.Sub(place.success) > ownerStep) {
 		place.forgive(now)
 	}
 	t.recount()
+}
+
+// forget drops what is known of a name whose identity is gone: the next one of that name inherits neither failures nor networks. Other
+// nodes learn of it with the next failure at that name, or when the wait that they know of is over.
+func (t *throttle) forget(text string) {
+	if t.counts.Load() == 0 {
+		return
+	}
+	who := t.digest("name", text)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if name := t.names[who]; name != nil {
+		name.clear()
+	}
+	for _, place := range t.places {
+		if place.name == who {
+			place.clear()
+		}
+	}
 }
 
 func (t *throttle) recount() { t.counts.Store(int64(len(t.networks) + len(t.places) + len(t.names))) }
@@ -252,6 +276,8 @@ func (c *count) forgive(success time.Time) {
 		c.success = success
 	}
 }
+
+func (c *count) clear() { *c = count{last: c.last, name: c.name, reset: true} }
 
 // room returns the count of a digest, a new one while there is room, or nil.
 func room(in map[digest]*count, of digest) *count {

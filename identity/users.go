@@ -304,11 +304,17 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
 		return saveRecord(ctx, tx, next, creating, tombstone)
 	}
-	if !creating && next.Epoch != current.Epoch {
-		w.after = func(ctx context.Context) error {
-			r.endSessions(ctx, id)
+	w.after = func(ctx context.Context) error {
+		if creating {
 			return nil
 		}
+		if next.UsernameKey != current.UsernameKey {
+			r.people.forget(current.UsernameKey)
+		}
+		if next.Epoch != current.Epoch {
+			r.endSessions(ctx, id)
+		}
+		return nil
 	}
 	w.reply = func() enforce.Reply {
 		body := viewUser(next)
@@ -392,6 +398,7 @@ func (r *Room) deleteUser(ctx context.Context, req *enforce.Request) (enforce.Re
 		return bury(ctx, tx, storage.UserKind, w.target, current.Meta, current.Epoch)
 	}
 	w.after = func(ctx context.Context) error {
+		r.people.forget(current.UsernameKey)
 		r.endSessions(ctx, id)
 		return nil
 	}
