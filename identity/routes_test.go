@@ -87,7 +87,7 @@ func rows() map[string]rowCase {
 		"PUT /v1/applications/{id}/scopes":           both("PUT", "/v1/applications/billing/scopes", `{"scopes":[]}`, 200, 404),
 		"GET /v1/applications/{id}/secrets":          both("GET", "/v1/applications/billing/secrets", "", 200, 404),
 		"POST /v1/applications/{id}/secrets":         both("POST", "/v1/applications/billing/secrets", `{}`, 201, 404),
-		"DELETE /v1/applications/{id}/secrets/{sid}": both("DELETE", "/v1/applications/billing/secrets/{sid}", "", 204, 404),
+		"DELETE /v1/applications/{id}/secrets/{sid}": both("DELETE", "/v1/applications/billing/secrets/{sid}?force=true", "", 204, 404),
 		"POST /v1/applications/{id}/secrets/{sid}/reveal": {
 			permit: func(w *rowWorld) *reply {
 				w.user = w.world.user("boss", `,"roles":["system:owner"]`)

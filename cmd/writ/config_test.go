@@ -223,6 +223,10 @@ func TestBadConfigurationSaysWhatToDo(t *testing.T) {
 			want: `max_staleness (flag --max-staleness): "5" is not a duration such as 200ms, 5s or 1h`,
 		},
 		{
+			name: "a temporary password for ever", env: []string{"WRIT_TEMPORARY_PASSWORD_LIFETIME=720h"},
+			want: "temporary_password_lifetime (env WRIT_TEMPORARY_PASSWORD_LIFETIME): 720h0m0s is not between 1m and 168h",
+		},
+		{
 			name: "MongoDB without a key", env: []string{"WRIT_MONGODB_URI=mongodb://x"},
 			want: "kek_file (default): is required with mongodb_uri, because all nodes need the same key; make one with",
 		},

@@ -51,6 +51,8 @@ type Config struct {
 	RefreshGrace                          time.Duration // how long a used refresh token gives the same successor; 0: every second use is a reuse
 	KeyRotation                           time.Duration // how long a key signs before the next one does; 0: until somebody rotates
 	PasswordMinimum                       int           // characters
+	TemporaryPasswordLifetime             time.Duration // of a password that its owner has not chosen
+	BreachedPasswordsFile                 string        // leaked passwords that nobody may choose; absent: none
 
 	LogLevel  string // "debug", "info", "warn" or "error"
 	LogFormat string // "json" or "text"
@@ -72,7 +74,7 @@ func defaults() Config {
 		MaxStaleness: 5 * time.Second, PollInterval: 200 * time.Millisecond,
 		PolicyDeadline: 200 * time.Millisecond,
 		DecisionLog:    "stdout", DecisionLogQueue: 4096,
-		AccessTokenLifetime: time.Hour, PasswordMinimum: 12,
+		AccessTokenLifetime: time.Hour, PasswordMinimum: 12, TemporaryPasswordLifetime: 24 * time.Hour,
 		RefreshTokenLifetime: oauth.DefaultRefreshTokenLifetime, SessionLifetime: oauth.DefaultSessionLifetime,
 		RefreshGrace: oauth.DefaultRefreshGrace, KeyRotation: oauth.DefaultKeyRotation,
 		LogLevel: "info", LogFormat: "json",
@@ -116,6 +118,14 @@ func options(c *Config) []option {
 		{key: "refresh_grace", field: &c.RefreshGrace, usage: "how long a used refresh token still gives the same successor; 0s for none"},
 		{key: "key_rotation", field: &c.KeyRotation, usage: "how long a key signs before the next one does; 0s for rotation by hand alone"},
 		{key: "password_minimum", field: &c.PasswordMinimum, usage: "least length of a password, in characters"},
+		{
+			key: "temporary_password_lifetime", field: &c.TemporaryPasswordLifetime,
+			usage: "how long a temporary password may be used to log in",
+		},
+		{
+			key: "breached_passwords_file", field: &c.BreachedPasswordsFile,
+			usage: "sorted SHA-1 hashes of leaked passwords, which nobody may choose",
+		},
 		{key: "log_level", field: &c.LogLevel, usage: "debug, info, warn or error"},
 		{key: "log_format", field: &c.LogFormat, usage: "json or text"},
 	}

@@ -78,10 +78,15 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 	if err != nil {
 		return nil, err
 	}
+	breaches, err := n.openBreaches()
+	if err != nil {
+		return nil, err
+	}
 	if n.room, err = identity.Open(ctx, identity.Config{
 		Store: n.store, Sealer: sealer, PDP: n.pdp, Now: now, Rand: rand.Reader, Logger: logger, Node: uuid.NewString(),
 		Audiences:    []string{config.Issuer + "/" + policies.PlaneRuntime, config.Issuer + "/" + policies.PlaneManagement},
 		MaxStaleness: config.MaxStaleness, PasswordMinimum: config.PasswordMinimum,
+		TemporaryPasswordLife: config.TemporaryPasswordLifetime, Breaches: breaches, Hashed: n.metrics.hashed,
 	}); err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
@@ -181,6 +186,19 @@ func (n *node) openDecisionLog(stdout, stderr io.Writer) error {
 	})
 	n.closers = append(n.closers, closer{"decision log", n.decisions.Close})
 	return nil
+}
+
+// openBreaches opens the file of leaked passwords, if there is one.
+func (n *node) openBreaches() (identity.Breaches, error) {
+	if n.config.BreachedPasswordsFile == "" {
+		return nil, nil
+	}
+	list, file, err := openBreached(n.config.BreachedPasswordsFile)
+	if err != nil {
+		return nil, fmt.Errorf("breached_passwords_file: %s %w; see docs/operations.md for its form", n.config.BreachedPasswordsFile, err)
+	}
+	n.closers = append(n.closers, closer{"breached passwords", func(context.Context) error { return file.Close() }})
+	return list, nil
 }
 
 // openStore opens the one store that the configuration names.

@@ -166,6 +166,9 @@ func (c *Config) validateLimits(wrong func(key, format string, args ...any)) {
 	if c.PasswordMinimum < 8 || c.PasswordMinimum > 128 {
 		wrong("password_minimum", "%d is not between 8 and 128", c.PasswordMinimum)
 	}
+	if c.TemporaryPasswordLifetime < time.Minute || c.TemporaryPasswordLifetime > 7*24*time.Hour {
+		wrong("temporary_password_lifetime", "%s is not between 1m and 168h", c.TemporaryPasswordLifetime)
+	}
 	if c.DecisionLogQueue < 1 || c.DecisionLogQueue > 1<<20 {
 		wrong("decision_log_queue", "%d is not between 1 and %d", c.DecisionLogQueue, 1<<20)
 	}
