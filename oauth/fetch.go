@@ -373,19 +373,9 @@ func newShelf[T any](now func() time.Time, load func(context.Context, string) (T
 func (s *shelf[T]) get(ctx context.Context, url string, force bool) (outcome[T], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h, now := s.touch(url), s.now()
-	wanted := !h.usable(now) || !now.Before(h.expires)
-	if force && (h.forced.IsZero() || now.Sub(h.forced) >= forcedPause) {
-		wanted = true
-	}
+	h := s.touch(url)
+	wanted := s.start(ctx, h, force)
 	awaited := false
-	if wanted && h.flight == nil && !now.Before(h.retry) {
-		if force {
-			h.forced = now
-		}
-		h.flight = make(chan struct{})
-		go s.renew(context.WithoutCancel(ctx), h)
-	}
 	// Who only reads what is good does not wait for the fetch of someone else.
 	if flight := h.flight; flight != nil && (wanted || force) {
 		s.mu.Unlock()
@@ -409,6 +399,39 @@ func (s *shelf[T]) get(ctx context.Context, url string, force bool) (outcome[T],
 		return outcome[T]{}, fmt.Errorf("%w: the document is too old", storage.ErrUnavailable)
 	}
 	return outcome[T]{value: h.value, failure: h.failure, awaited: awaited}, nil
+}
+
+// start begins to fetch a document that is due, unless that is under way or its source is left alone, and reports whether it is
+// due.
+func (s *shelf[T]) start(ctx context.Context, h *shelved[T], force bool) bool {
+	now := s.now()
+	due := !h.usable(now) || !now.Before(h.expires)
+	if force && (h.forced.IsZero() || now.Sub(h.forced) >= forcedPause) {
+		due = true
+	}
+	if due && h.flight == nil && !now.Before(h.retry) {
+		if force {
+			h.forced = now
+		}
+		h.flight = make(chan struct{})
+		go s.renew(context.WithoutCancel(ctx), h)
+	}
+	return due
+}
+
+// errNotFetched says that nobody has seen a document yet.
+var errNotFetched = fmt.Errorf("%w: the document was not fetched yet", storage.ErrUnavailable)
+
+// peek returns the document that is held, or why the last attempt to get it failed. What is due is fetched, and not waited for.
+func (s *shelf[T]) peek(ctx context.Context, url string) (T, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.touch(url)
+	s.start(ctx, h, false)
+	if h.failure == nil && !h.known {
+		return h.value, errNotFetched
+	}
+	return h.value, h.failure
 }
 
 func (h *shelved[T]) usable(now time.Time) bool {

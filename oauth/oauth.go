@@ -122,6 +122,10 @@ type Config struct {
 	// RefreshGrace is how long a refresh token that was exchanged still gives the same successor; 0 is no grace: every second use
 	// is a reuse.
 	RefreshGrace time.Duration
+	// ExternalIssuers are other authorization servers whose access tokens the APIs take; nil is none.
+	ExternalIssuers []ExternalIssuer
+	// FetchPrivate lets documents of other servers be fetched from private networks.
+	FetchPrivate bool
 }
 
 // Server is the authorization server of one node.
@@ -150,6 +154,8 @@ type Server struct {
 	denied      deniedTokens
 	verified    verifiedTokens
 	held        heldRights
+	fetcher     *fetcher
+	externals   *externals
 	provider    *fosite.Fosite
 	metadata    document
 }
@@ -191,12 +197,17 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if c.AccessTokenLifetime < time.Second || c.AccessTokenLifetime > MaxAccessTokenLifetime {
 		return nil, fmt.Errorf("open oauth: the access token lifetime must lie between 1s and %s", MaxAccessTokenLifetime)
 	}
+	if err := CheckExternalIssuers(c.Issuer, c.ExternalIssuers); err != nil {
+		return nil, fmt.Errorf("open oauth: external issuers: %w", err)
+	}
 	s := &Server{
 		issuer: c.Issuer, origin: issuer.Scheme + "://" + issuer.Host, issuerPath: issuer.EscapedPath(),
 		store: c.Store, directory: c.Directory, passwords: c.Passwords, secrets: c.Secrets, auditor: c.Auditor, pdp: c.PDP,
 		now: c.Now, rand: c.Rand, logger: c.Logger, lifetime: c.AccessTokenLifetime,
 		refreshLife: c.RefreshTokenLifetime, sessionLife: c.SessionLifetime, grace: c.RefreshGrace, sealer: c.Sealer,
 	}
+	s.fetcher = newFetcher(c.Now, c.Logger, c.FetchPrivate)
+	s.externals = newExternals(c.Now, s.fetcher, c.ExternalIssuers)
 	s.keys = &keys{store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand}
 	if err := s.keys.open(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
@@ -215,6 +226,9 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}
 	if s.provider, err = s.newProvider(); err != nil {
+		return nil, fmt.Errorf("open oauth: %w", err)
+	}
+	if err := s.openExternals(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}
 	s.tellKeys(ctx)
