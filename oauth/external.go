@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -164,16 +165,15 @@ func readMetadata(issuer string, body []byte) (string, error) {
 // openExternals asks each issuer once. One that is down is none of our faults: the server starts, and its tokens are 503 until it
 // answers. One that says that it cannot be used is an error of the configuration.
 func (s *Server) openExternals(ctx context.Context) error {
-	failures := make([]error, len(s.externals.byName))
+	issuers := slices.Sorted(maps.Keys(s.externals.byName))
+	failures := make([]error, len(issuers))
 	var asking sync.WaitGroup
-	n := 0
-	for issuer := range s.externals.byName {
+	for n, issuer := range issuers {
 		asking.Go(func() {
 			if err := s.askExternal(ctx, issuer); err != nil {
 				failures[n] = fmt.Errorf("external_issuers: %s: %w", issuer, err)
 			}
 		})
-		n++
 	}
 	asking.Wait()
 	return errors.Join(failures...)

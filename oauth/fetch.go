@@ -356,6 +356,14 @@ type shelved[T any] struct {
 	flight           chan struct{}
 }
 
+// sourceDown is why a document cannot be had. It is a storage.ErrUnavailable, as what depends on it cannot be told now.
+type sourceDown struct{ error }
+
+func (e sourceDown) Unwrap() error { return e.error }
+
+// Is makes errors.Is(err, storage.ErrUnavailable) hold.
+func (e sourceDown) Is(target error) bool { return target == storage.ErrUnavailable }
+
 // outcome is a document. Failure says that the last attempt to renew it failed; awaited that it was renewed while one waited.
 type outcome[T any] struct {
 	value   T
@@ -387,7 +395,7 @@ func (s *shelf[T]) get(ctx context.Context, url string, force bool) (outcome[T],
 		}
 		s.mu.Lock()
 		if gone != nil {
-			return outcome[T]{}, fmt.Errorf("%w: wait for a document: %w", storage.ErrUnavailable, gone)
+			return outcome[T]{}, sourceDown{fmt.Errorf("wait for a document: %w", gone)}
 		}
 		awaited = true
 	}
@@ -396,7 +404,7 @@ func (s *shelf[T]) get(ctx context.Context, url string, force bool) (outcome[T],
 	case h.failure != nil:
 		return outcome[T]{}, h.failure
 	default:
-		return outcome[T]{}, fmt.Errorf("%w: the document is too old", storage.ErrUnavailable)
+		return outcome[T]{}, sourceDown{errors.New("the document is too old")}
 	}
 	return outcome[T]{value: h.value, failure: h.failure, awaited: awaited}, nil
 }
@@ -420,7 +428,7 @@ func (s *shelf[T]) start(ctx context.Context, h *shelved[T], force bool) bool {
 }
 
 // errNotFetched says that nobody has seen a document yet.
-var errNotFetched = fmt.Errorf("%w: the document was not fetched yet", storage.ErrUnavailable)
+var errNotFetched = sourceDown{errors.New("the document was not fetched yet")}
 
 // peek returns the document that is held, or why the last attempt to get it failed. What is due is fetched, and not waited for.
 func (s *shelf[T]) peek(ctx context.Context, url string) (T, error) {
@@ -463,7 +471,7 @@ func (s *shelf[T]) renew(ctx context.Context, h *shelved[T]) {
 	defer s.mu.Unlock()
 	now := s.now()
 	if err != nil {
-		h.failure = fmt.Errorf("%w: %w", storage.ErrUnavailable, err)
+		h.failure = sourceDown{err}
 		h.retry = now.Add(min(minBackoff<<min(h.failures, 10), maxBackoff))
 		h.failures++
 	} else {
