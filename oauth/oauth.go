@@ -125,6 +125,10 @@ type Config struct {
 	RefreshGrace time.Duration
 	// KeyRotation is how long a key signs before the next one does; 0 means until somebody rotates. At least MinKeyRotation.
 	KeyRotation time.Duration
+	// ExternalIssuers are other authorization servers whose access tokens the APIs take; nil is none.
+	ExternalIssuers []ExternalIssuer
+	// FetchPrivate lets documents of other servers be fetched from private networks.
+	FetchPrivate bool
 }
 
 // Server is the authorization server of one node.
@@ -147,13 +151,15 @@ type Server struct {
 	grace       time.Duration
 	sealer      Sealer
 
-	keys     *keys
-	ended    endedSessions
-	denied   deniedTokens
-	verified verifiedTokens
-	held     heldRights
-	provider *fosite.Fosite
-	metadata document
+	keys      *keys
+	ended     endedSessions
+	denied    deniedTokens
+	verified  verifiedTokens
+	held      heldRights
+	fetcher   *fetcher
+	externals *externals
+	provider  *fosite.Fosite
+	metadata  document
 }
 
 // Open loads the keys of the four rings, making the first ones where there are none, the ended sessions and the revoked tokens. It refuses a
@@ -196,12 +202,17 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if c.AccessTokenLifetime < time.Second || c.AccessTokenLifetime > MaxAccessTokenLifetime {
 		return nil, fmt.Errorf("open oauth: the access token lifetime must lie between 1s and %s", MaxAccessTokenLifetime)
 	}
+	if err := CheckExternalIssuers(c.Issuer, c.ExternalIssuers); err != nil {
+		return nil, fmt.Errorf("open oauth: external issuers: %w", err)
+	}
 	s := &Server{
 		issuer: c.Issuer, origin: issuer.Scheme + "://" + issuer.Host, issuerPath: issuer.EscapedPath(),
 		store: c.Store, directory: c.Directory, passwords: c.Passwords, secrets: c.Secrets, auditor: c.Auditor, pdp: c.PDP,
 		now: c.Now, rand: c.Rand, logger: c.Logger, lifetime: c.AccessTokenLifetime,
 		refreshLife: c.RefreshTokenLifetime, sessionLife: c.SessionLifetime, grace: c.RefreshGrace, sealer: c.Sealer,
 	}
+	s.fetcher = newFetcher(c.Now, c.Logger, c.FetchPrivate)
+	s.externals = newExternals(c.Now, s.fetcher, c.ExternalIssuers)
 	s.keys = &keys{
 		store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand, making: make(chan struct{}, 1),
 		life: keyLife{rotation: c.KeyRotation, tokens: MaxAccessTokenLifetime, sessions: c.SessionLifetime},
@@ -219,6 +230,9 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}
 	if s.provider, err = s.newProvider(); err != nil {
+		return nil, fmt.Errorf("open oauth: %w", err)
+	}
+	if err := s.openExternals(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}
 	s.tellKeys(ctx)
