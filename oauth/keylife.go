@@ -183,8 +183,12 @@ func (k *keys) prove(c *keyChange) error {
 // maintain does what is due, in one transaction, and returns what that was. Of several nodes one does it: the authority sequence is
 // the lease, and who comes second finds nothing left to do.
 func (k *keys) maintain(ctx context.Context) ([]string, error) {
-	k.making.Lock()
-	defer k.making.Unlock()
+	select {
+	case k.making <- struct{}{}:
+		defer func() { <-k.making }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	var done []string
 	err := storage.ErrStale
 	for range maintainAttempts {

@@ -103,26 +103,23 @@ type keys struct {
 	life    keyLife
 	current atomic.Pointer[rings]
 
-	// making is held by the one request that fills slots, loading from reading the records to putting them in place, so that
-	// an older state never takes the place of a newer one.
-	making, loading sync.Mutex
+	// making holds a token while slots are filled; one that waits for it gives up with its request.
+	making chan struct{}
+	// loading is held from reading the records to putting them in place, so that an older state never takes the place of a newer one.
+	loading sync.Mutex
 }
 
 // open loads the keys, and makes those of the first slots that are missing.
 func (k *keys) open(ctx context.Context) error { return k.fill(ctx, firstSlots()) }
 
-// ready returns nil if access tokens of this algorithm can be signed, making the key if there is none.
-func (k *keys) ready(ctx context.Context, algorithm string) error {
-	if k.current.Load().accessSigner(algorithm) != nil {
-		return nil
-	}
-	return k.fill(ctx, []slot{{ringAccess, algorithm}})
-}
-
 // fill makes active keys for those of the slots that have none, all in one transaction, unless another node is first; and loads.
 func (k *keys) fill(ctx context.Context, slots []slot) error {
-	k.making.Lock()
-	defer k.making.Unlock()
+	select {
+	case k.making <- struct{}{}:
+		defer func() { <-k.making }()
+	case <-ctx.Done():
+		return fmt.Errorf("make keys: %w", ctx.Err())
+	}
 	for range openAttempts {
 		missing, err := k.missing(ctx, slots)
 		if err != nil || len(missing) == 0 {
@@ -137,7 +134,7 @@ func (k *keys) fill(ctx context.Context, slots []slot) error {
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("make keys: %w", ctx.Err())
 		case <-time.After(openPause):
 		}
 	}
@@ -259,7 +256,10 @@ func (k *keys) create(ctx context.Context, slots []slot) error {
 	if err != nil {
 		return errors.Join(err, done(ctx, "failed", "not stored"))
 	}
-	return done(ctx, "ok", "made "+strings.Join(names, ", "))
+	if err := done(ctx, "ok", "made "+strings.Join(names, ", ")); err != nil {
+		return fmt.Errorf("audit: %w: %w", storage.ErrUnavailable, err)
+	}
+	return nil
 }
 
 // newKeyRecord makes a key, seals its secret half, and returns the record in the given state. It stores nothing.
@@ -329,6 +329,18 @@ func (k *keys) newSecret(record *storage.Key) ([]byte, error) {
 
 // sealedAs binds a sealed key to its place, so that a ciphertext can move neither to another record nor to another ring.
 func sealedAs(record *storage.Key) string { return "key|" + record.Ring + "|" + record.ID }
+
+// signing returns nil if access tokens of this algorithm can be signed, making the key if there is none.
+func (s *Server) signing(ctx context.Context, algorithm string) error {
+	if s.keys.current.Load().accessSigner(algorithm) != nil {
+		return nil
+	}
+	if err := s.keys.fill(ctx, []slot{{ringAccess, algorithm}}); err != nil {
+		return err
+	}
+	s.tellKeys(ctx)
+	return nil
+}
 
 func (s *Server) serveJWKS(w http.ResponseWriter, r *http.Request) {
 	s.keys.current.Load().jwks.serve(w, r)

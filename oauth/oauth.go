@@ -203,7 +203,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 		refreshLife: c.RefreshTokenLifetime, sessionLife: c.SessionLifetime, grace: c.RefreshGrace, sealer: c.Sealer,
 	}
 	s.keys = &keys{
-		store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand,
+		store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand, making: make(chan struct{}, 1),
 		life: keyLife{rotation: c.KeyRotation, tokens: MaxAccessTokenLifetime, sessions: c.SessionLifetime},
 	}
 	if err := s.keys.open(ctx); err != nil {

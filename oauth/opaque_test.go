@@ -26,29 +26,18 @@ func (w *world) opaqueToken() string {
 	return w.want(w.machine("app"), http.StatusOK, "").text("access_token")
 }
 
-// secretKey is the one active secret key of a ring, unsealed: what an attacker would like to have.
+// secretKey is the one secret key of a ring, unsealed: what an attacker would like to have.
 func (w *world) secretKey(ring string) (kid string, key []byte) {
 	w.tb.Helper()
-	records, err := storage.List[storage.Key](w.tb.Context(), w.store, storage.Query{Equal: map[string][]string{"ring": {ring}}, Limit: 10})
-	if err != nil || len(records) != 1 {
-		w.tb.Fatalf("keys of the ring %s: %d %v", ring, len(records), err)
+	records := w.keyRecords(ring)
+	if len(records) != 1 {
+		w.tb.Fatalf("%d keys of the ring %s", len(records), ring)
 	}
-	if key, err = (sealer{}).Open(records[0].Sealed, "key|"+ring+"|"+records[0].ID); err != nil {
+	key, err := sealer{}.Open(records[0].Sealed, "key|"+ring+"|"+records[0].ID)
+	if err != nil {
 		w.tb.Fatal(err)
 	}
 	return records[0].ID, key
-}
-
-// foreignKey is an active key of a ring, as another node would have made it.
-func foreignKey(tb testing.TB, ring string) *storage.Key {
-	tb.Helper()
-	other := newWorld(tb)
-	records, err := storage.List[storage.Key](tb.Context(), other.store, storage.Query{Equal: map[string][]string{"ring": {ring}}, Limit: 10})
-	if err != nil || len(records) != 1 {
-		tb.Fatalf("keys of the ring %s: %d %v", ring, len(records), err)
-	}
-	records[0].Meta = storage.Meta{ID: records[0].ID}
-	return records[0]
 }
 
 // sealedBy makes a token of the payload with any key, kid and associated data.
@@ -227,22 +216,8 @@ func TestOpaqueTokensWriteNothingAndEnd(t *testing.T) {
 		"all revoked": func(_ *testing.T, w *world, _ string) { w.directory.global++ },
 		"key retired": func(t *testing.T, w *world, _ string) {
 			kid, _ := w.secretKey("opaque")
-			record, err := storage.Get[storage.Key](t.Context(), w.store, kid)
-			if err != nil {
-				t.Fatal(err)
-			}
-			record.State = "retired"
-			successor := foreignKey(t, "opaque")
-			if err := w.store.Txn(t.Context(), updateAuthority(record)); err != nil {
-				t.Fatal(err)
-			}
-			if err := w.store.Txn(t.Context(), insertAuthority(successor)); err != nil {
-				t.Fatal(err)
-			}
-			change := storage.Change{Items: []storage.ChangeItem{{Kind: "keys", ID: kid}}}
-			if err := w.server.Apply(t.Context(), w.store, change); err != nil {
-				t.Fatal(err)
-			}
+			w.insertKey(foreignKey(t, "opaque", "XC20P"))
+			w.setState(kid, "retired")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
