@@ -307,7 +307,7 @@ func TestJ05TwoNodesHaveOneActiveKey(t *testing.T) {
 		}
 	}
 	if made != 3 {
-		t.Fatalf("%d changes were made, want the first keys, the next ones, and one promotion: %v %v", made, a.auditor.entries, b.auditor.entries)
+		t.Fatalf("%d changes, want the first keys, the next ones, and one promotion: %v %v", made, a.auditor.entries, b.auditor.entries)
 	}
 }
 
