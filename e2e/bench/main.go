@@ -127,6 +127,9 @@ func (o *options) wants(name string) bool {
 	if len(o.only) == 0 || slices.Contains(o.only, name) {
 		return true
 	}
+	if slices.ContainsFunc(scenarios(), func(s scenario) bool { return s.as == name && o.wants(s.name) }) {
+		return true
+	}
 	return slices.ContainsFunc(rows(), func(r row) bool {
 		return r.scenario == name && slices.Contains(o.only, r.id) || r.floor == name && r.floor != "" && o.wants(r.scenario)
 	})

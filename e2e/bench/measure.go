@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,7 +87,7 @@ type pace struct {
 }
 
 // measure takes all targets through their rounds in turn, and then those of opened through an open loop at half of what they
-// reached.
+// reached, or another part of it.
 func (w *world) measure(ctx context.Context, chosen []scenario, opened func(string) bool, p pace, say func(string, ...any)) (
 	[]measurement, error,
 ) {
@@ -129,7 +130,7 @@ func (w *world) measure(ctx context.Context, chosen []scenario, opened func(stri
 			t.load, t.units, t.connections, t.rate = like.load, like.units, like.connections, like.rate
 		}
 		if opened(t.name) {
-			say("open loop at half of the capacity: %s", t.name)
+			say("open loop: %s", t.name)
 			if err := w.openLoop(ctx, t, p, say); err != nil {
 				return nil, fmt.Errorf("%s, open loop: %w", t.name, err)
 			}
@@ -254,7 +255,7 @@ func (w *world) openLoop(ctx context.Context, t *target, p pace, say func(string
 }
 
 func (w *world) openOnce(ctx context.Context, t *target, p pace) error {
-	rate := t.rate / 2
+	rate := t.rate * cmp.Or(t.part, 0.5)
 	if err := t.ready(ctx, p.open); err != nil {
 		return err
 	}

@@ -47,8 +47,8 @@ func rows() []row {
 		ratio("PO-04", "introspection, JWT at first sight", "introspect-jwt-first", 1.7, "floor-es256-verify"),
 		ratio("PO-04", "introspection, JWT seen before", "introspect-jwt-seen", 3.0, "floor"),
 		rate("PO-07", "password logins per second of one core", "password", 0.9, "floor-argon2id"),
-		flooded("PO-08", "p99 of evaluation beside 50 connections of logins", "evaluation-flooded", 3.0, "evaluation-permit"),
-		flooded("PO-08", "p99 of client_credentials beside them", "token-flooded", 3.0, "token-es256"),
+		flooded("PO-08", "p99 of evaluation beside 50 connections of logins", "evaluation-flooded", 3.0, "evaluation-calm"),
+		flooded("PO-08", "p99 of client_credentials beside them", "token-flooded", 3.0, "token-calm"),
 		ratio("PI-01", "GET user by id, cached", "user-get", 2.5, "floor"),
 		tail("PD-09", "p99 of evaluation at half of capacity", "evaluation-permit", 2*time.Millisecond),
 	}

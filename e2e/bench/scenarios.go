@@ -16,8 +16,10 @@ type scenario struct {
 	units int
 	// connections are those of all its loops; zero: those of the pace.
 	connections int
-	// as names another scenario, whose load and rate this one has in an open loop; it has no rounds of its own.
+	// as names another scenario, whose load this one has, in an open loop only; it has no rounds of its own.
 	as string
+	// part is the rate of its open loop as a part of what the load reaches in a closed one; zero: half.
+	part float64
 	// beside runs on besideConnections for as long as the scenario is measured; its requests are not counted, but what they cost
 	// the server is, so that only latencies can be compared.
 	beside            func(*world) load
@@ -33,7 +35,7 @@ func floors() []scenario {
 		floor("floor-rs256", "floor and one RS256 signature", proven),
 		floor("floor-aead", "floor and one XChaCha20-Poly1305 seal", proven),
 		floor("floor-es256-verify", "floor and one ES256 verification", plain),
-		floor("floor-argon2id", "floor and one Argon2id hash of 19 MiB", proven),
+		alone(floor("floor-argon2id", "floor and one Argon2id hash of 19 MiB", proven)),
 	}
 }
 
@@ -51,6 +53,12 @@ func floor(name, what, holds string) scenario {
 			script: cycle([][]byte{post(w.bare.public, "/bench/"+name, "", "application/json", text(body))}),
 		}
 	}}
+}
+
+// alone is a scenario on one connection: hashes that take turns on a core cost more than one after the other.
+func alone(s scenario) scenario {
+	s.connections = 1
+	return s
 }
 
 // scenarios are what is measured.
