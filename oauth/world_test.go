@@ -423,7 +423,7 @@ type passwords struct {
 	hashes    int
 	seen      []string
 	client    string // that the last check was told of
-	epoch     int64 // of every user, when the password is checked
+	epoch     int64  // of every user, when the password is checked
 	err       error
 }
 
