@@ -426,12 +426,14 @@ type passwords struct {
 	suspended map[string]bool
 	hashes    int
 	seen      []string
-	epoch     int64 // of every user, when the password is checked
+	client    string // that the last check was told of
+	epoch     int64  // of every user, when the password is checked
 	err       error
 }
 
-func (p *passwords) Check(_ context.Context, _ netip.Addr, username, password string) (string, int64, error) {
+func (p *passwords) Check(ctx context.Context, _ netip.Addr, username, password string) (string, int64, error) {
 	p.hashes++
+	p.client = enforce.EventFrom(ctx).Client
 	p.seen = append(p.seen, password)
 	if p.err != nil {
 		return "", 0, p.err
