@@ -123,9 +123,10 @@ type Caller struct {
 	SID       string
 	// AuthTime is when the session began with a password; zero if it did not.
 	AuthTime time.Time
-	// UserToken says that the token is a person's: sub differs from client_id, or an external issuer made it.
+	// UserToken says that the token is a person's: sub differs from client_id, or an external issuer wrote one.
 	UserToken bool
-	External  bool
+	// External says that the token is an external issuer's.
+	External bool
 	// Public says that the token's client authenticates with nothing (method "none").
 	Public bool
 	// Plane is the API being called: PlaneRuntime or PlaneManagement, empty on the OAuth endpoints.
