@@ -26,9 +26,12 @@ func runPython(t *testing.T, script, module string, packages []string, steps ...
 	machine, login := newApplication(t, object{"audiences": list{
 		audience, server.public + "/runtime", server.public + "/management",
 	}}), newApplication(t, object{"grant_types": list{"password", "refresh_token"}})
-	token, _, _ := outside(t)
+	outsiders := object{}
+	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
+		outsiders[alg], _, _ = outside(t, signed(alg))
+	}
 	input, err := json.Marshal(object{
-		"issuer": server.public, "audience": audience, "algorithm": algorithm(t, token),
+		"issuer": server.public, "audience": audience, "outsiders": outsiders,
 		"machine": named(machine), "login": named(login), "person": named(newPerson(t)),
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package clients
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,15 +20,35 @@ import (
 const audience = "https://ledger.example.com"
 
 // outside is an access token for that resource server, the application that got it, and the same token damaged: one character
-// in the middle of its signature is another one.
-func outside(t *testing.T) (token, damaged string, app application) {
+// in its last part, but not the last, is another one. What settings do not say of the application is the default.
+func outside(t *testing.T, settings ...object) (token, damaged string, app application) {
 	t.Helper()
-	app = newApplication(t, object{"audiences": list{audience}})
+	body := object{"audiences": list{audience}}
+	for _, more := range settings {
+		maps.Copy(body, more)
+	}
+	app = newApplication(t, body)
 	token = app.token(t, audience)
 	raw := []byte(token)
-	at := strings.LastIndexByte(token, '.') + 20
+	at := len(raw) - 30
 	raw[at] = map[bool]byte{true: 'B', false: 'A'}[raw[at] == 'A']
 	return token, string(raw), app
+}
+
+// signed is the setting of an application whose access tokens have a signature of this algorithm.
+func signed(algorithm string) object { return object{"token_signing_alg": algorithm} }
+
+// eachAlgorithm runs a test with tokens of every algorithm that the server signs with.
+func eachAlgorithm(t *testing.T, run func(t *testing.T, token, damaged string, app application)) {
+	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
+		t.Run(alg, func(t *testing.T) {
+			token, damaged, app := outside(t, signed(alg))
+			if got := algorithm(t, token); got != alg {
+				t.Fatalf("signed with %s", got)
+			}
+			run(t, token, damaged, app)
+		})
+	}
 }
 
 // keyID is the one in the token's header.
@@ -56,7 +77,10 @@ func algorithm(t *testing.T, token string) string {
 }
 
 func TestGoOIDCVerifiesAnAccessToken(t *testing.T) {
-	token, damaged, app := outside(t)
+	eachAlgorithm(t, goOIDCVerifiesAnAccessToken)
+}
+
+func goOIDCVerifiesAnAccessToken(t *testing.T, token, damaged string, app application) {
 	provider, err := oidc.NewProvider(t.Context(), server.public) // reads /.well-known/openid-configuration
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +117,10 @@ func TestGoOIDCVerifiesAnAccessToken(t *testing.T) {
 // TestJWXValidatesByRFC9068 takes section 4 step by step: the type, the issuer, the audience, the signature, the times, and
 // the claims that section 2.2 demands.
 func TestJWXValidatesByRFC9068(t *testing.T) {
-	token, damaged, app := outside(t)
+	eachAlgorithm(t, jWXValidatesByRFC9068)
+}
+
+func jWXValidatesByRFC9068(t *testing.T, token, damaged string, app application) {
 	keys, err := jwk.Fetch(t.Context(), discovered(t).JWKS)
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +157,10 @@ func TestJWXValidatesByRFC9068(t *testing.T) {
 }
 
 func TestGolangJWTWithKeyfunc(t *testing.T) {
-	token, damaged, app := outside(t)
+	eachAlgorithm(t, golangJWTWithKeyfunc)
+}
+
+func golangJWTWithKeyfunc(t *testing.T, token, damaged string, app application) {
 	ctx, cancel := context.WithCancel(t.Context()) // ends the refreshing of the keys
 	defer cancel()
 	keys, err := keyfunc.NewDefaultCtx(ctx, []string{discovered(t).JWKS})
