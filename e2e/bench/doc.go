@@ -8,7 +8,7 @@
 // floors; the shipped build does not have them, and a run begins with proving that. They run in a process with an empty store
 // on the same core, so that no floor pays for collecting what Writ keeps. Floors and scenarios take turns, in rounds, so that
 // what else the machine does hits all of them; the rounds are added up. Each begins after a collection of the server's garbage and ends
-// with one, so that it pays for what it leaves behind and for nothing that others left.
+// with one, or is charged a part of one, so that it pays for what it leaves behind and for nothing that others left.
 //
 // CPU time is getrusage(RUSAGE_SELF) of the server, which it tells at /bench/usage; resident memory is VmRSS in /proc. They hold
 // all that a request causes: garbage collection, the request log and the decision log, which go to files.
