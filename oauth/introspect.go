@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 
 	"github.com/writ-authz/writ/policies"
@@ -43,31 +42,6 @@ func (s *Server) clientCaller(r *enforce.Request, c *client) (policies.Caller, e
 		caller.Scoped, caller.Scopes = true, scopes
 	}
 	return caller, nil
-}
-
-// presentedToken is the parameter token, which must be there (F-18). A wrong token_type_hint loses nothing: it is not read.
-func presentedToken(form url.Values) (string, error) {
-	if raw := form.Get("token"); raw != "" {
-		return raw, nil
-	}
-	return "", refusalOf(codeInvalidRequest, "The parameter token is missing.")
-}
-
-// living returns the claims and the holder of a live access token, or no claims for anything else. An error says that it
-// cannot be told now.
-func (s *Server) living(ctx context.Context, raw string) (*claims, *enforce.Caller, error) {
-	token, err := s.genuine(raw)
-	if err == nil && token.claims.inTime(s.now()) {
-		var holder *enforce.Caller
-		// Where the holder is, nobody knows here.
-		if holder, err = s.holder(ctx, token, netip.Addr{}); err == nil {
-			return token.claims, holder, nil
-		}
-	}
-	if err == nil || errors.Is(err, enforce.ErrUnauthenticated) {
-		return nil, nil, nil
-	}
-	return nil, nil, err
 }
 
 // entitlement is what writ/introspection asks of a token beside whose it is.
@@ -109,15 +83,14 @@ func (s *Server) resolveIntrospect(ctx context.Context, r *enforce.Request) (enf
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
-	token, holder, err := s.living(ctx, raw)
+	token, err := s.living(ctx, raw)
 	if err != nil {
 		return enforce.Resolved{}, fmt.Errorf("introspection: %w", err)
 	}
-	resource := policies.Resource{TenantEnabled: true, OtherOwners: -1, OwnersBefore: -1}
+	resource := token.resource(c.app.ID, false)
 	entitled := entitlement{Audiences: map[string]bool{}, Serves: nameSet(c.app.Serves)}
-	if token != nil {
-		resource.ID, resource.Tenant, resource.Exists, resource.Self = token.ID, token.Tenant, true, token.ClientID == c.app.ID
-		entitled.Audiences = nameSet(token.Audience)
+	if token != nil && token.claims != nil {
+		entitled.Audiences = nameSet(token.claims.Audience)
 	}
 	if resource.AfterDetail, err = json.Marshal(entitled); err != nil {
 		return enforce.Resolved{}, fmt.Errorf("introspection: %w", err)
@@ -125,7 +98,7 @@ func (s *Server) resolveIntrospect(ctx context.Context, r *enforce.Request) (enf
 	return enforce.Resolved{
 		Question: policies.Question{Subject: c.subject.Facts, Caller: caller, Resource: resource},
 		Respond: func(ctx context.Context, _ policies.Decision) (enforce.Reply, error) {
-			return s.introspected(ctx, token, holder)
+			return s.introspected(ctx, token)
 		},
 	}, nil
 }
@@ -135,41 +108,15 @@ type inactive struct {
 	Active bool `json:"active"`
 }
 
-// introspection is RFC 7662, section 2.2, of a live access token (F-20).
-type introspection struct {
-	Active    bool     `json:"active"`
-	ClientID  string   `json:"client_id"`
-	Subject   string   `json:"sub"`
-	Username  string   `json:"username,omitempty"`
-	Scope     string   `json:"scope"`
-	Audience  []string `json:"aud"`
-	Issuer    string   `json:"iss"`
-	IssuedAt  int64    `json:"iat"`
-	NotBefore int64    `json:"nbf"`
-	ExpiresAt int64    `json:"exp"`
-	ID        string   `json:"jti"`
-	TokenType string   `json:"token_type"`
-	SID       string   `json:"sid,omitempty"`
-	Tenant    string   `json:"tenant,omitempty"`
-}
-
-func (s *Server) introspected(ctx context.Context, token *claims, holder *enforce.Caller) (enforce.Reply, error) {
+func (s *Server) introspected(ctx context.Context, token *liveToken) (enforce.Reply, error) {
 	header := http.Header{}
 	noStore(header)
 	if token == nil {
 		return enforce.Reply{Status: http.StatusOK, Header: header, Body: inactive{}}, nil
 	}
-	body := introspection{
-		Active: true, ClientID: token.ClientID, Subject: token.Subject, Scope: token.Scope, Audience: token.Audience, Issuer: token.Issuer,
-		IssuedAt: token.IssuedAt, NotBefore: token.NotBefore, ExpiresAt: token.ExpiresAt, ID: token.ID, TokenType: "Bearer",
-		SID: token.SID, Tenant: token.Tenant,
-	}
-	if holder.UserToken {
-		user, err := s.directory.Subject(ctx, typeUser, token.Subject)
-		if err != nil {
-			return enforce.Reply{}, fmt.Errorf("introspection: %w", err)
-		}
-		body.Username = user.Name
+	body, err := s.described(ctx, token)
+	if err != nil {
+		return enforce.Reply{}, fmt.Errorf("introspection: %w", err)
 	}
 	return enforce.Reply{Status: http.StatusOK, Header: header, Body: body}, nil
 }
