@@ -479,7 +479,7 @@ func (r *Room) deleteApplication(ctx context.Context, req *enforce.Request) (enf
 	r.askApplication(req, w, v, current, nil, false)
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return buryApplication(ctx, tx, current) }
 	w.after = func(ctx context.Context) error {
-		r.endSessions(ctx, id)
+		r.endSessions(ctx, id, "")
 		return nil
 	}
 	w.reply = noContent

@@ -285,7 +285,7 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 	}
 	if !creating && next.Epoch != current.Epoch {
 		w.after = func(ctx context.Context) error {
-			r.endSessions(ctx, id)
+			r.endSessions(ctx, id, "")
 			return nil
 		}
 	}
@@ -371,7 +371,7 @@ func (r *Room) deleteUser(ctx context.Context, req *enforce.Request) (enforce.Re
 		return bury(ctx, tx, storage.UserKind, w.target, current.Meta, current.Epoch)
 	}
 	w.after = func(ctx context.Context) error {
-		r.endSessions(ctx, id)
+		r.endSessions(ctx, id, "")
 		return nil
 	}
 	w.reply = noContent
@@ -432,7 +432,7 @@ func (r *Room) resetPassword(ctx context.Context, req *enforce.Request) (enforce
 	}
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return tx.Update(ctx, &next) }
 	w.after = func(ctx context.Context) error {
-		r.endSessions(ctx, id)
+		r.endSessions(ctx, id, "")
 		return nil
 	}
 	w.reply = func() enforce.Reply {
