@@ -63,6 +63,8 @@ type Request struct {
 	Attempt int
 	// DecisionID is the id the request's decision will have.
 	DecisionID string
+	// Permission is what the route takes, as a scope writes it: "type:action".
+	Permission string
 }
 
 // Reply is a successful answer.
