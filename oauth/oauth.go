@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -144,17 +145,16 @@ type Server struct {
 	grace       time.Duration
 	sealer      Sealer
 
-	keys        *keys
-	refreshKeys *refreshKeys
-	ended       endedSessions
-	denied      deniedTokens
-	verified    verifiedTokens
-	held        heldRights
-	provider    *fosite.Fosite
-	metadata    document
+	keys     *keys
+	ended    endedSessions
+	denied   deniedTokens
+	verified verifiedTokens
+	held     heldRights
+	provider *fosite.Fosite
+	metadata document
 }
 
-// Open loads the signing keys, making the first one where there is none, the ended sessions and the revoked tokens. It refuses a
+// Open loads the keys of the four rings, making the first ones where there are none, the ended sessions and the revoked tokens. It refuses a
 // configuration with anything missing.
 func Open(ctx context.Context, c Config) (*Server, error) {
 	issuer, err := parseIssuer(c.Issuer)
@@ -197,12 +197,10 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 		now: c.Now, rand: c.Rand, logger: c.Logger, lifetime: c.AccessTokenLifetime,
 		refreshLife: c.RefreshTokenLifetime, sessionLife: c.SessionLifetime, grace: c.RefreshGrace, sealer: c.Sealer,
 	}
-	s.keys = &keys{store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand}
-	if err := s.keys.open(ctx); err != nil {
-		return nil, fmt.Errorf("open oauth: %w", err)
+	s.keys = &keys{
+		store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand, making: make(chan struct{}, 1),
 	}
-	s.refreshKeys = &refreshKeys{store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand}
-	if err := s.refreshKeys.open(ctx); err != nil {
+	if err := s.keys.open(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}
 	if err := s.loadEnded(ctx); err != nil {
@@ -222,8 +220,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 }
 
 func (s *Server) tellKeys(ctx context.Context) {
-	ring := s.keys.current.Load()
-	s.logger.InfoContext(ctx, "signing keys loaded", "active", ring.kid, "published", len(ring.byHeader))
+	s.logger.InfoContext(ctx, "signing keys loaded", "active", s.keys.current.Load().kids())
 }
 
 var _ storage.Subscriber = (*Server)(nil)
@@ -242,14 +239,11 @@ func (s *Server) Apply(ctx context.Context, r storage.Reader, change storage.Cha
 	if !reload {
 		return nil
 	}
-	if err := s.refreshKeys.load(ctx, r); err != nil {
-		return err
-	}
 	before := s.keys.current.Load()
 	if err := s.keys.load(ctx, r); err != nil {
 		return err
 	}
-	if now := s.keys.current.Load(); now.kid != before.kid || now.jwks.etag != before.jwks.etag {
+	if now := s.keys.current.Load(); !maps.Equal(now.active, before.active) || now.jwks.etag != before.jwks.etag {
 		s.tellKeys(ctx)
 	}
 	return nil
