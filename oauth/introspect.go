@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 
 	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/policies/enforce"
@@ -22,6 +25,7 @@ func (s *Server) endpointClient(ctx context.Context, r *enforce.Request, form ur
 	if !ok {
 		return nil, errors.New("client authentication found no client")
 	}
+	r.Caller = &enforce.Caller{Type: typeApplication, ID: found.app.ID, ClientID: found.app.ID} // the writer of a denial asks who
 	event := enforce.EventFrom(ctx)
 	event.Client, event.Subject, event.Tenant = found.app.ID, found.app.ID, string(found.app.Tenant)
 	return found, nil
@@ -98,7 +102,7 @@ func (s *Server) resolveIntrospect(ctx context.Context, r *enforce.Request) (enf
 	return enforce.Resolved{
 		Question: policies.Question{Subject: c.subject.Facts, Caller: caller, Resource: resource},
 		Respond: func(ctx context.Context, _ policies.Decision) (enforce.Reply, error) {
-			return s.introspected(ctx, token)
+			return s.introspected(ctx, r, token)
 		},
 	}, nil
 }
@@ -108,17 +112,76 @@ type inactive struct {
 	Active bool `json:"active"`
 }
 
-func (s *Server) introspected(ctx context.Context, token *liveToken) (enforce.Reply, error) {
-	header := http.Header{}
-	noStore(header)
-	if token == nil {
-		return enforce.Reply{Status: http.StatusOK, Header: header, Body: inactive{}}, nil
+func (s *Server) introspected(ctx context.Context, r *enforce.Request, token *liveToken) (enforce.Reply, error) {
+	var said any = inactive{}
+	if token != nil {
+		body, err := s.described(ctx, token)
+		if err != nil {
+			return enforce.Reply{}, fmt.Errorf("introspection: %w", err)
+		}
+		said = body
 	}
-	body, err := s.described(ctx, token)
+	return s.introspectionReply(r, said)
+}
+
+// introspectionReply is what is said of a token as JSON, or as the signed JWT that the caller accepts (RFC 9701, section 5).
+func (s *Server) introspectionReply(r *enforce.Request, said any) (enforce.Reply, error) {
+	header := http.Header{"Vary": {"Accept"}}
+	noStore(header)
+	if !acceptsSigned(r.HTTP.Header.Values("Accept")) {
+		return enforce.Reply{Status: http.StatusOK, Header: header, Body: said}, nil
+	}
+	payload, err := json.Marshal(introspectionJWT{
+		Issuer: s.issuer, Audience: []string{r.Caller.ClientID}, IssuedAt: s.now().Unix(), Said: said,
+	})
 	if err != nil {
 		return enforce.Reply{}, fmt.Errorf("introspection: %w", err)
 	}
-	return enforce.Reply{Status: http.StatusOK, Header: header, Body: body}, nil
+	signed, err := s.keys.current.Load().introspectionSigner().sign(payload)
+	if err != nil {
+		return enforce.Reply{}, fmt.Errorf("introspection: %w", err)
+	}
+	header.Set("Content-Type", mediaIntrospection)
+	return enforce.Reply{Status: http.StatusOK, Header: header, Body: []byte(signed)}, nil
+}
+
+// mediaIntrospection is the media type of RFC 9701, section 4.
+const mediaIntrospection = "application/" + typeIntrospection
+
+// introspectionJWT is RFC 9701, section 5. It has neither sub nor exp, so that nobody takes it for an access token: what is said of the
+// token is below one claim.
+type introspectionJWT struct {
+	Issuer   string   `json:"iss"`
+	Audience []string `json:"aud"`
+	IssuedAt int64    `json:"iat"`
+	Said     any      `json:"token_introspection"`
+}
+
+// acceptsSigned reports whether a caller names the signed form, and likes JSON no better. A wildcard names nothing: JSON is the form
+// that every caller understands.
+func acceptsSigned(accept []string) bool {
+	signed, plain := 0.0, 0.0
+	for _, line := range accept {
+		for part := range strings.SplitSeq(line, ",") {
+			media, parameters, err := mime.ParseMediaType(part)
+			if err != nil {
+				continue
+			}
+			quality := 1.0
+			if text, given := parameters["q"]; given {
+				if quality, err = strconv.ParseFloat(text, 64); err != nil || !(quality >= 0 && quality <= 1) {
+					continue
+				}
+			}
+			switch media {
+			case mediaIntrospection:
+				signed = max(signed, quality)
+			case "application/json":
+				plain = max(plain, quality)
+			}
+		}
+	}
+	return signed > 0 && signed >= plain
 }
 
 // writeUnseen writes a denial of introspection: a client that may not act here at all is refused as by its secret, and for any other
@@ -128,7 +191,20 @@ func (s *Server) writeUnseen(w http.ResponseWriter, r *enforce.Request, reasons 
 		s.writeError(w, r, refusal(codeInvalidClient))
 		return
 	}
-	writeJSON(w, http.StatusOK, inactive{})
+	reply, err := s.introspectionReply(r, inactive{})
+	if err != nil {
+		s.writeError(w, r, err)
+		return
+	}
+	for name, values := range reply.Header {
+		w.Header()[name] = values
+	}
+	if body, signed := reply.Body.([]byte); signed {
+		w.WriteHeader(reply.Status)
+		_, _ = w.Write(body) // the client is gone if this fails; there is nobody to tell
+		return
+	}
+	writeJSON(w, reply.Status, reply.Body)
 }
 
 // clientRefused reports whether what is wrong is the client itself, whatever it asks for.
