@@ -144,8 +144,11 @@ type TokenRequest struct {
 	Candidates []string
 	// Audiences that may be granted at most; Lifetime in seconds at most.
 	Audiences []string
-	Lifetime  int64
-	Tenant    string
+	// AudiencesNamed says that the request named them. Down are those among them that have resource servers of which none is usable.
+	AudiencesNamed bool
+	Down           []string
+	Lifetime       int64
+	Tenant         string
 	// Refresh says that the application lists refresh_token.
 	Refresh bool
 	// Format the application asks for: "jwt" or "opaque".
