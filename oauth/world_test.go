@@ -305,6 +305,7 @@ type directory struct {
 	global       int64
 	stale        error
 	refused      netip.Addr
+	down         map[string]bool
 	lookups      atomic.Int64
 }
 
@@ -385,9 +386,10 @@ func (d *directory) AddressFact(s *enforce.Subject, address netip.Addr) string {
 	return policies.AddressAllowed
 }
 
-func (d *directory) TenantEnabled(id string) bool { return id != "gone" }
-func (d *directory) GlobalEpoch() int64           { return d.global }
-func (d *directory) Fresh() error                 { return d.stale }
+func (d *directory) AudienceDown(audience string, _ time.Time) bool { return d.down[audience] }
+func (d *directory) TenantEnabled(id string) bool                   { return id != "gone" }
+func (d *directory) GlobalEpoch() int64                             { return d.global }
+func (d *directory) Fresh() error                                   { return d.stale }
 
 // secrets is the Secrets port: it counts its work.
 type secrets struct {

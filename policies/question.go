@@ -96,8 +96,8 @@ type Resource struct {
 	Before, After *Facts
 	// Changes names what the request changes: "name", "description", "username", "email", "properties", "attributes",
 	// "status" (is_active, suspended_at), "window", "addresses", "grants", "roles", "groups", "scopes", "audiences", "serves",
-	// "grant_types", "auth_method", "token" (format, algorithm, lifetime, rotation), "tenant", "password", "secrets", "inherits", "enabled",
-	// "protected", "retrievable", "redirect_uris", "create", "delete".
+	// "grant_types", "auth_method", "token" (format, algorithm, lifetime, rotation), "tenant", "password", "secrets", "inherits",
+	// "enabled", "protected", "retrievable", "redirect_uris", "epoch" (all tokens so far), "create", "delete".
 	Changes []string
 	// OtherOwners counts the usable full administrators among the users that would remain beside those this change touches;
 	// OwnersBefore those before it. Filled where the change could cost a right, else both are -1.
@@ -145,8 +145,11 @@ type TokenRequest struct {
 	Candidates []string
 	// Audiences that may be granted at most; Lifetime in seconds at most.
 	Audiences []string
-	Lifetime  int64
-	Tenant    string
+	// AudiencesNamed says that the request named them. Down are those among them that have resource servers of which none is usable.
+	AudiencesNamed bool
+	Down           []string
+	Lifetime       int64
+	Tenant         string
 	// Refresh says that the application lists refresh_token.
 	Refresh bool
 	// Format the application asks for: "jwt" or "opaque".
