@@ -84,8 +84,9 @@ func viewApplication(a *storage.Application) applicationView {
 	return applicationView{
 		ID: a.ID, Name: a.Name, Description: a.Description, Tenant: a.Tenant, Groups: present(a.Groups), Roles: present(a.Roles),
 		Grants: grantViews(a.Grants), GrantTypes: present(a.GrantTypes), Scopes: a.Scopes, Audiences: a.Audiences, Serves: present(a.Serves),
-		TokenEndpointAuthMethod: a.TokenEndpointAuthMethod, JWKS: a.JWKS, JWKSURI: a.JWKSURI, TokenFormat: cmp.Or(a.TokenFormat, "jwt"),
-		TokenSigningAlg: cmp.Or(a.TokenSigningAlg, "ES256"), TokenLifetime: a.TokenLifetime, RefreshRotation: rotates(a), RedirectURIs: present(a.RedirectURIs), IsActive: a.IsActive,
+		TokenEndpointAuthMethod: a.TokenEndpointAuthMethod, JWKS: a.JWKS, JWKSURI: a.JWKSURI,
+		TokenFormat: cmp.Or(a.TokenFormat, "jwt"), TokenSigningAlg: cmp.Or(a.TokenSigningAlg, "ES256"), TokenLifetime: a.TokenLifetime,
+		RefreshRotation: rotates(a), RedirectURIs: present(a.RedirectURIs), IsActive: a.IsActive,
 		Retrievable: a.Retrievable, NotBefore: a.NotBefore, NotAfter: a.NotAfter, Addresses: a.Addresses,
 		Properties: free(a.Properties), Attributes: free(a.Attributes), Protected: a.Protected, CreatedAt: a.CreatedAt,
 		UpdatedAt: a.UpdatedAt, Version: a.Version,

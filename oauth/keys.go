@@ -109,14 +109,6 @@ type keys struct {
 // open loads the keys, and makes those of the first slots that are missing.
 func (k *keys) open(ctx context.Context) error { return k.fill(ctx, firstSlots()) }
 
-// ready returns nil if access tokens of this algorithm can be signed, making the key if there is none.
-func (k *keys) ready(ctx context.Context, algorithm string) error {
-	if k.current.Load().accessSigner(algorithm) != nil {
-		return nil
-	}
-	return k.fill(ctx, []slot{{ringAccess, algorithm}})
-}
-
 // fill makes active keys for those of the slots that have none, all in one transaction, unless another node is first; and loads.
 func (k *keys) fill(ctx context.Context, slots []slot) error {
 	select {
@@ -334,6 +326,18 @@ func (k *keys) newSecret(record *storage.Key) ([]byte, error) {
 
 // sealedAs binds a sealed key to its place, so that a ciphertext can move neither to another record nor to another ring.
 func sealedAs(record *storage.Key) string { return "key|" + record.Ring + "|" + record.ID }
+
+// signing returns nil if access tokens of this algorithm can be signed, making the key if there is none.
+func (s *Server) signing(ctx context.Context, algorithm string) error {
+	if s.keys.current.Load().accessSigner(algorithm) != nil {
+		return nil
+	}
+	if err := s.keys.fill(ctx, []slot{{ringAccess, algorithm}}); err != nil {
+		return err
+	}
+	s.tellKeys(ctx)
+	return nil
+}
 
 func (s *Server) serveJWKS(w http.ResponseWriter, r *http.Request) {
 	s.keys.current.Load().jwks.serve(w, r)
