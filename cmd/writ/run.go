@@ -82,7 +82,7 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 	if n.room, err = identity.Open(ctx, identity.Config{
 		Store: n.store, Sealer: sealer, PDP: n.pdp, Now: now, Rand: rand.Reader, Logger: logger, Node: uuid.NewString(),
 		Audiences:    []string{config.Issuer + "/" + policies.PlaneRuntime, config.Issuer + "/" + policies.PlaneManagement},
-		MaxStaleness: config.MaxStaleness, PasswordMinimum: config.PasswordMinimum,
+		MaxStaleness: config.MaxStaleness, PasswordMinimum: config.PasswordMinimum, Local: localIssuer(config.Issuer),
 	}); err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}

@@ -200,3 +200,9 @@ func loopback(address string) bool {
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
 }
+
+// localIssuer says that clients reach the server on this machine only.
+func localIssuer(issuer string) bool {
+	u, err := url.Parse(issuer)
+	return err == nil && loopback(u.Host)
+}
