@@ -239,7 +239,7 @@ func TestKeysAreWrittenByWhoMayMakeSecrets(t *testing.T) {
 		"application:weak":   403,
 		"application:reader": 403,
 		"application:strong,scope=iam/applications:write+iam/applications:read": 403, // of itself
-		"application:peer,scope=iam/applications:write":                         404, // which it may not even see
+		"application:peer,scope=iam/applications:write":                         403,
 		"application:peer,scope=iam/applications:write+iam/applications:read":   403,
 		"application:peer": 200,
 		"application:strong,scope=ledger:read+iam/applications:write+iam/applications:read": 200, // of itself, with all that it is

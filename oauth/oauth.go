@@ -122,6 +122,9 @@ type Config struct {
 	// RefreshGrace is how long a refresh token that was exchanged still gives the same successor; 0 is no grace: every second use
 	// is a reuse.
 	RefreshGrace time.Duration
+	// AssertionAudienceTokenEndpoint takes client assertions whose audience is the token endpoint, beside those for the issuer: what
+	// RFC 7523 said before draft-ietf-oauth-rfc7523bis. False is the issuer only.
+	AssertionAudienceTokenEndpoint bool
 }
 
 // Server is the authorization server of one node.
@@ -143,7 +146,10 @@ type Server struct {
 	sessionLife time.Duration
 	grace       time.Duration
 	sealer      Sealer
+	// assertionAudiences are those that a client assertion may be for.
+	assertionAudiences []string
 
+	fetcher     *fetcher
 	keys        *keys
 	refreshKeys *refreshKeys
 	ended       endedSessions
@@ -197,6 +203,11 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 		now: c.Now, rand: c.Rand, logger: c.Logger, lifetime: c.AccessTokenLifetime,
 		refreshLife: c.RefreshTokenLifetime, sessionLife: c.SessionLifetime, grace: c.RefreshGrace, sealer: c.Sealer,
 	}
+	s.assertionAudiences = []string{s.issuer}
+	if c.AssertionAudienceTokenEndpoint {
+		s.assertionAudiences = append(s.assertionAudiences, s.origin+tokenPath)
+	}
+	s.fetcher = newFetcher(c.Now, c.Logger, false)
 	s.keys = &keys{store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand}
 	if err := s.keys.open(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
