@@ -45,6 +45,7 @@ type Config struct {
 	AccessTokenLifetime                   time.Duration // where the application names none
 	RefreshTokenLifetime, SessionLifetime time.Duration // end of a session after its last use, and however much it is used
 	RefreshGrace                          time.Duration // how long a used refresh token gives the same successor; 0: every second use is a reuse
+	AssertionAudienceTokenEndpoint        bool          // client assertions may name the token endpoint, beside the issuer
 	PasswordMinimum                       int           // characters
 
 	LogLevel  string // "debug", "info", "warn" or "error"
@@ -108,6 +109,10 @@ func options(c *Config) []option {
 		{key: "refresh_token_lifetime", field: &c.RefreshTokenLifetime, usage: "how long a session lasts after its last use"},
 		{key: "session_lifetime", field: &c.SessionLifetime, usage: "how long a session lasts however much it is used"},
 		{key: "refresh_grace", field: &c.RefreshGrace, usage: "how long a used refresh token still gives the same successor; 0s for none"},
+		{
+			key: "assertion_audience_token_endpoint", field: &c.AssertionAudienceTokenEndpoint,
+			usage: "take client assertions that name the token endpoint as audience, beside the issuer",
+		},
 		{key: "password_minimum", field: &c.PasswordMinimum, usage: "least length of a password, in characters"},
 		{key: "log_level", field: &c.LogLevel, usage: "debug, info, warn or error"},
 		{key: "log_format", field: &c.LogFormat, usage: "json or text"},
