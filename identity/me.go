@@ -3,7 +3,6 @@ package identity
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -55,7 +54,8 @@ type meView struct {
 // own is the caller's stored identity at the sequence of begin, or storage.ErrNotFound where it has none here.
 func (r *Room) own(ctx context.Context, req *enforce.Request) (*storage.User, *storage.Application, error) {
 	switch {
-	case req.Caller.External:
+	case !req.Caller.Facts.Identity().Exists:
+		// A name that another issuer gave, and nobody's here.
 	case req.Caller.Type == kindUser:
 		u, err := r.storedUser(ctx, req.Caller.ID)
 		if err != nil {
@@ -73,7 +73,7 @@ func (r *Room) own(ctx context.Context, req *enforce.Request) (*storage.User, *s
 // oneself is the question about the caller's own identity.
 func oneself(v view, req *enforce.Request) policies.Question {
 	facts := req.Caller.Facts.Identity()
-	q := policies.Question{Resource: resource(v, req.Caller.ID, storage.TenantID(facts.Tenant), facts.Exists || req.Caller.External)}
+	q := policies.Question{Resource: resource(v, req.Caller.ID, storage.TenantID(facts.Tenant), facts.Exists)}
 	q.Resource.Self = true
 	return q
 }
@@ -221,7 +221,7 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 	if err != nil {
 		return enforce.Resolved{}, fmt.Errorf("read the caller: %w", err)
 	}
-	if current == nil || req.Caller.External {
+	if current == nil {
 		return r.change(req, w), nil
 	}
 	if current.Password.Verifier != before.Password.Verifier {
@@ -379,7 +379,7 @@ func (r *Room) listMySessions(_ context.Context, req *enforce.Request) (enforce.
 
 func (r *Room) endMySession(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	resolved, err := r.endOne(ctx, req, func(s *storage.Session) bool {
-		return s.Subject == req.Caller.ID && !req.Caller.External
+		return s.Subject == req.Caller.ID
 	}, "me:sessions")
 	resolved.Question = oneself(standing{r.directory}, req) // another's session is none of one's own: 404
 	return resolved, err
@@ -387,9 +387,6 @@ func (r *Room) endMySession(ctx context.Context, req *enforce.Request) (enforce.
 
 func (r *Room) endMySessions(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	return r.ending(req, oneself(standing{r.directory}, req), "me:sessions", "subjects/"+req.Caller.ID, func(ctx context.Context) error {
-		if req.Caller.External {
-			return errors.New("sessions of another issuer end there")
-		}
 		_, err := r.ender().EndSessions(ctx, req.Caller.ID)
 		return err
 	}), nil

@@ -63,6 +63,39 @@ func TestG11AnApplicationReplacesItsOwnSecret(t *testing.T) {
 	w.works("root", root, true)
 }
 
+func TestP05ACallerOfAnotherIssuerIsWhomWritKnows(t *testing.T) {
+	w := newWorld(t)
+	boss := w.user("boss", `,"roles":["system:owner"]`)
+	w.user("second", `,"roles":["system:owner"]`)
+	w.application("a", `,"grants":[{"resource":"iam/groups","action":"read"}]`)
+	external := w.as("user:boss,external")
+	equal(t, "id", external.get("/v1/me").is(200).text("user", "id"), boss)
+	external.put("/v1/me", `{"name":"B."}`).is(200)
+	external.patch("/v1/users/"+boss, `{"suspended_at":"2026-06-01T11:00:00Z"}`).refused("self_lockout")
+	external.put("/v1/me", `{"suspended_at":"2026-06-01T11:00:00Z"}`).refused("self_lockout")
+	external.del("/v1/users/" + boss).refused("self_lockout")
+	external.put("/v1/groups/g1", `{"name":"g"}`).is(201)
+	external.del("/v1/me/sessions").is(204)
+	equal(t, "ended", w.sessions.list(), "all of "+boss)
+	w.as("application:a,external").get("/v1/groups").is(200)
+	w.as("application:a,external").put("/v1/me", `{"is_active":false}`).refused("self_lockout")
+
+	// A name that the issuer gave and that is nobody's here gets no rights by being looked up again, whichever way it is spelt.
+	for _, name := range []string{"BOSS", "boss", boss, "auth0|1"} {
+		nobody := w.as("user:" + name + ",external,nobody")
+		for _, r := range []*reply{
+			nobody.get("/v1/me"), nobody.put("/v1/me", `{"name":"x"}`), nobody.post("/v1/me/password", `{"new_password":"quiet-harbor-9981"}`),
+			nobody.get("/v1/me/sessions"), nobody.del("/v1/me/sessions"), nobody.get("/v1/groups"), nobody.put("/v1/groups/g2", `{"name":"g"}`),
+			nobody.patch("/v1/users/"+boss, `{"name":"x"}`),
+		} {
+			if r.is(401); !strings.Contains(r.body, `"not_usable"`) {
+				t.Errorf("%s: %s", r.call, r.body)
+			}
+		}
+	}
+	equal(t, "name", w.root().get("/v1/users/"+boss).is(200).text("name"), "B.")
+}
+
 func TestH19Sessions(t *testing.T) {
 	w := newWorld(t)
 	ada, bob := w.user("ada", ""), w.user("bob", "")

@@ -89,8 +89,8 @@ func (r *Room) begin(ctx context.Context, req *enforce.Request) (int64, error) {
 		return 0, fmt.Errorf("read the authority sequence: %w", err)
 	}
 	sequence := feed.Sequence()
-	if req.Caller.External {
-		return sequence, nil
+	if !req.Caller.Facts.Identity().Exists {
+		return sequence, nil // a name that another issuer gave; it must not become somebody's by being looked up again
 	}
 	s, err := r.Subject(ctx, req.Caller.Type, req.Caller.ID)
 	if err != nil {

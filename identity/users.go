@@ -492,7 +492,7 @@ func tenantDenied(named enforce.Field[string]) func(policies.Decision) error {
 
 // isCaller reports whether an object is the caller's own identity.
 func isCaller(req *enforce.Request, kind, id string) bool {
-	return req.Caller.Type == kind && req.Caller.ID == id && !req.Caller.External
+	return req.Caller.Type == kind && req.Caller.ID == id
 }
 
 // noStore keeps a reply with a secret out of every cache.

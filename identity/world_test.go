@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -224,7 +225,8 @@ func (w *world) now() time.Time { return time.Unix(0, w.clock.Load()).UTC() }
 func (w *world) pass(d time.Duration) { w.clock.Add(int64(d)) }
 
 // Authenticate reads a caller from the header: "Bearer user:<name or id>" or "Bearer application:<id>", then any of "scope=…" (one,
-// with spaces as +), "tenant=…", "fresh" and "basic", separated by commas.
+// with spaces as +), "tenant=…", "fresh", "basic", "external" and "nobody" (a name of another issuer that is not taken for anybody here),
+// separated by commas.
 func (w *world) Authenticate(ctx context.Context, r *http.Request) (*enforce.Caller, error) {
 	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
@@ -236,7 +238,9 @@ func (w *world) Authenticate(ctx context.Context, r *http.Request) (*enforce.Cal
 	if err != nil {
 		return nil, err
 	}
-	if !s.Facts.Identity().Exists {
+	if slices.Contains(words, "nobody") {
+		s = &enforce.Subject{Type: kind, ID: id, Facts: policies.Nobody(kind, id)}
+	} else if !s.Facts.Identity().Exists {
 		return nil, &enforce.AuthenticationError{Code: "invalid_token", Detail: "the token is not good"}
 	}
 	c := &enforce.Caller{
@@ -259,6 +263,8 @@ func (w *world) Authenticate(ctx context.Context, r *http.Request) (*enforce.Cal
 			c.AuthTime = w.now().Add(-time.Minute)
 		case "stale":
 			c.AuthTime = w.now().Add(-time.Hour)
+		case "external":
+			c.External, c.SID = true, ""
 		case "basic":
 			c.Basic = true
 			app, err := w.room.Application(id)

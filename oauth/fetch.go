@@ -356,6 +356,14 @@ type shelved[T any] struct {
 	flight           chan struct{}
 }
 
+// sourceDown is why a document cannot be had. It is a storage.ErrUnavailable, as what depends on it cannot be told now.
+type sourceDown struct{ error }
+
+func (e sourceDown) Unwrap() error { return e.error }
+
+// Is makes errors.Is(err, storage.ErrUnavailable) hold.
+func (e sourceDown) Is(target error) bool { return target == storage.ErrUnavailable }
+
 // outcome is a document. Failure says that the last attempt to renew it failed; awaited that it was renewed while one waited.
 type outcome[T any] struct {
 	value   T
@@ -373,19 +381,9 @@ func newShelf[T any](now func() time.Time, load func(context.Context, string) (T
 func (s *shelf[T]) get(ctx context.Context, url string, force bool) (outcome[T], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h, now := s.touch(url), s.now()
-	wanted := !h.usable(now) || !now.Before(h.expires)
-	if force && (h.forced.IsZero() || now.Sub(h.forced) >= forcedPause) {
-		wanted = true
-	}
+	h := s.touch(url)
+	wanted := s.start(ctx, h, force)
 	awaited := false
-	if wanted && h.flight == nil && !now.Before(h.retry) {
-		if force {
-			h.forced = now
-		}
-		h.flight = make(chan struct{})
-		go s.renew(context.WithoutCancel(ctx), h)
-	}
 	// Who only reads what is good does not wait for the fetch of someone else.
 	if flight := h.flight; flight != nil && (wanted || force) {
 		s.mu.Unlock()
@@ -397,7 +395,7 @@ func (s *shelf[T]) get(ctx context.Context, url string, force bool) (outcome[T],
 		}
 		s.mu.Lock()
 		if gone != nil {
-			return outcome[T]{}, fmt.Errorf("%w: wait for a document: %w", storage.ErrUnavailable, gone)
+			return outcome[T]{}, sourceDown{fmt.Errorf("wait for a document: %w", gone)}
 		}
 		awaited = true
 	}
@@ -406,9 +404,42 @@ func (s *shelf[T]) get(ctx context.Context, url string, force bool) (outcome[T],
 	case h.failure != nil:
 		return outcome[T]{}, h.failure
 	default:
-		return outcome[T]{}, fmt.Errorf("%w: the document is too old", storage.ErrUnavailable)
+		return outcome[T]{}, sourceDown{errors.New("the document is too old")}
 	}
 	return outcome[T]{value: h.value, failure: h.failure, awaited: awaited}, nil
+}
+
+// start begins to fetch a document that is due, unless that is under way or its source is left alone, and reports whether it is
+// due.
+func (s *shelf[T]) start(ctx context.Context, h *shelved[T], force bool) bool {
+	now := s.now()
+	due := !h.usable(now) || !now.Before(h.expires)
+	if force && (h.forced.IsZero() || now.Sub(h.forced) >= forcedPause) {
+		due = true
+	}
+	if due && h.flight == nil && !now.Before(h.retry) {
+		if force {
+			h.forced = now
+		}
+		h.flight = make(chan struct{})
+		go s.renew(context.WithoutCancel(ctx), h)
+	}
+	return due
+}
+
+// errNotFetched says that nobody has seen a document yet.
+var errNotFetched = sourceDown{errors.New("the document was not fetched yet")}
+
+// peek returns the document that is held, or why the last attempt to get it failed. What is due is fetched, and not waited for.
+func (s *shelf[T]) peek(ctx context.Context, url string) (T, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.touch(url)
+	s.start(ctx, h, false)
+	if h.failure == nil && !h.known {
+		return h.value, errNotFetched
+	}
+	return h.value, h.failure
 }
 
 func (h *shelved[T]) usable(now time.Time) bool {
@@ -440,7 +471,7 @@ func (s *shelf[T]) renew(ctx context.Context, h *shelved[T]) {
 	defer s.mu.Unlock()
 	now := s.now()
 	if err != nil {
-		h.failure = fmt.Errorf("%w: %w", storage.ErrUnavailable, err)
+		h.failure = sourceDown{err}
 		h.retry = now.Add(min(minBackoff<<min(h.failures, 10), maxBackoff))
 		h.failures++
 	} else {

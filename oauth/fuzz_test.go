@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/writ-authz/writ/oauth"
 )
 
 // Whatever arrives as header and body is answered with RFC 6749's words, and nothing but the right secret gets a token.
@@ -93,6 +95,45 @@ func FuzzAssertion(f *testing.F) {
 			w.want(r, r.Code, r.text("error"))
 		default:
 			t.Fatalf("%d %s", r.Code, r.Body)
+		}
+	})
+}
+
+// No text but what the issuer signed is a token of its.
+func FuzzExternalToken(f *testing.F) {
+	p := newIDP(f)
+	w := newWorld(f, p.trusted())
+	w.user(ada, "ada", nil)
+	good := p.token(w, nil)
+	parts := strings.Split(good, ".")
+	for _, seed := range []string{
+		good, good + "=", parts[0] + "." + parts[1] + ".", "eyJhbGciOiJub25lIn0." + parts[1] + "." + parts[2], good + ".e30",
+		`{"payload":"` + parts[1] + `"}`, "..", p.token(w, map[string]any{"aud": []any{"writ.runtime", 7}}),
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		if _, err := w.server.Token(t.Context(), token); (err == nil) != (token == good) {
+			t.Fatalf("%q: %v", token, err)
+		}
+	})
+}
+
+// Whatever is published as a key set gives keys that verify, or an error.
+func FuzzKeySet(f *testing.F) {
+	for _, seed := range []string{
+		`{"keys":[]}`, `{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}`, `{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}`,
+		`{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","key_ops":["verify"]}]}`, `{"keys":[null,7]}`,
+		`{"keys":[{"kty":"oct","k":"AA"}]}`, `{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB","x5c":["AA"]}]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		keys, err := oauth.ParseKeySet(body)
+		for _, key := range keys {
+			if err != nil || !key.Valid() || !key.IsPublic() {
+				t.Fatalf("%+v %v", key, err)
+			}
 		}
 	})
 }

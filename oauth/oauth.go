@@ -125,6 +125,10 @@ type Config struct {
 	// AssertionAudienceTokenEndpoint takes client assertions whose audience is the token endpoint, beside those for the issuer: what
 	// RFC 7523 said before draft-ietf-oauth-rfc7523bis. False is the issuer only.
 	AssertionAudienceTokenEndpoint bool
+	// ExternalIssuers are other authorization servers whose access tokens the APIs take; nil is none.
+	ExternalIssuers []ExternalIssuer
+	// FetchPrivate lets documents of other servers be fetched from private networks.
+	FetchPrivate bool
 }
 
 // Server is the authorization server of one node.
@@ -149,13 +153,14 @@ type Server struct {
 	// assertionAudiences are those that a client assertion may be for.
 	assertionAudiences []string
 
-	fetcher     *fetcher
 	keys        *keys
 	refreshKeys *refreshKeys
 	ended       endedSessions
 	denied      deniedTokens
 	verified    verifiedTokens
 	held        heldRights
+	fetcher     *fetcher
+	externals   *externals
 	provider    *fosite.Fosite
 	metadata    document
 }
@@ -197,6 +202,9 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if c.AccessTokenLifetime < time.Second || c.AccessTokenLifetime > MaxAccessTokenLifetime {
 		return nil, fmt.Errorf("open oauth: the access token lifetime must lie between 1s and %s", MaxAccessTokenLifetime)
 	}
+	if err := CheckExternalIssuers(c.Issuer, c.ExternalIssuers); err != nil {
+		return nil, fmt.Errorf("open oauth: external issuers: %w", err)
+	}
 	s := &Server{
 		issuer: c.Issuer, origin: issuer.Scheme + "://" + issuer.Host, issuerPath: issuer.EscapedPath(),
 		store: c.Store, directory: c.Directory, passwords: c.Passwords, secrets: c.Secrets, auditor: c.Auditor, pdp: c.PDP,
@@ -207,7 +215,8 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if c.AssertionAudienceTokenEndpoint {
 		s.assertionAudiences = append(s.assertionAudiences, s.origin+tokenPath)
 	}
-	s.fetcher = newFetcher(c.Now, c.Logger, false)
+	s.fetcher = newFetcher(c.Now, c.Logger, c.FetchPrivate)
+	s.externals = newExternals(c.Now, s.fetcher, c.ExternalIssuers)
 	s.keys = &keys{store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand}
 	if err := s.keys.open(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
@@ -226,6 +235,9 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}
 	if s.provider, err = s.newProvider(); err != nil {
+		return nil, fmt.Errorf("open oauth: %w", err)
+	}
+	if err := s.openExternals(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}
 	s.tellKeys(ctx)

@@ -318,7 +318,7 @@ func (d *directory) put(app *storage.Application) {
 	}
 	identity := policies.Identity{
 		Type: "application", ID: app.ID, Exists: true, Tenant: string(app.Tenant), TenantEnabled: true, Active: app.IsActive,
-		Scopes: app.Scopes, Audiences: audiences, GrantTypes: app.GrantTypes,
+		Scopes: app.Scopes, Audiences: audiences, GrantTypes: app.GrantTypes, Protected: app.Protected,
 	}
 	if app.NotBefore != nil {
 		identity.NotBefore = *app.NotBefore

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -204,9 +205,12 @@ func readFile(path string, rows []option, into layer, problems *configError) {
 		*problems = append(*problems, fmt.Sprintf("%s:1: is not a list of `key: value` lines", path))
 		return
 	}
-	var known []string
+	var known, lists []string
 	for _, row := range rows {
 		known = append(known, row.key)
+		if row.list() {
+			lists = append(lists, row.key)
+		}
 	}
 	flatten(path, "", document.Content[0], func(key string, value *yaml.Node) {
 		origin := fmt.Sprintf("file %s:%d", path, value.Line)
@@ -214,6 +218,8 @@ func readFile(path string, rows []option, into layer, problems *configError) {
 		case !slices.Contains(known, key):
 			*problems = append(*problems,
 				fmt.Sprintf("%s:%d: unknown key %q; the nearest is %q", path, value.Line, key, nearest(key, known)))
+		case slices.Contains(lists, key) && value.Kind == yaml.SequenceNode && into.origins[key] == "":
+			into.put(key, jsonOf(value), origin)
 		case value.Kind != yaml.ScalarNode:
 			*problems = append(*problems, fmt.Sprintf("%s:%d: %s must be a single value", path, value.Line, key))
 		case into.origins[key] != "":
@@ -224,6 +230,19 @@ func readFile(path string, rows []option, into layer, problems *configError) {
 			into.put(key, value.Value, origin)
 		}
 	})
+}
+
+// jsonOf writes a YAML list as JSON. One that JSON cannot say is no list that is wanted: the key says what is.
+func jsonOf(list *yaml.Node) string {
+	var value any
+	if err := list.Decode(&value); err != nil {
+		return err.Error()
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
 
 // flatten calls found for each leaf of a tree of mappings, with the keys on the way joined by underscores.

@@ -121,6 +121,54 @@ func TestKeysMayBeNestedAtTheirUnderscores(t *testing.T) {
 	}
 }
 
+func TestExternalIssuersAreAListInTheFileAndJSONElsewhere(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const want = `[{"issuer":"https://idp.example.com/","runtime_audience":"r","management_audience":"m"}]`
+	list := file(t, "writ.yaml", "external_issuers:\n- issuer: https://idp.example.com/\n  runtime_audience: r\n  management_audience: m\n")
+	nested := file(t, "writ.yaml", "external:\n  issuers: [{issuer: 'https://idp.example.com/', runtime_audience: r, management_audience: m}]\n")
+	for origin, got := range map[string]setting{
+		"file " + list + ":2":          shown(t, nil, "--config", list)["external_issuers"],
+		"file " + nested + ":2":        shown(t, nil, "--config", nested)["external_issuers"],
+		"env WRIT_EXTERNAL_ISSUERS":    shown(t, []string{"WRIT_EXTERNAL_ISSUERS=" + want})["external_issuers"],
+		"flag --external-issuers":      shown(t, nil, "--external-issuers", want)["external_issuers"],
+		"flag --external-issuers ":     shown(t, nil, "--config", list, "--external-issuers", want)["external_issuers"],
+		"env WRIT_EXTERNAL_ISSUERS  ":  shown(t, []string{"WRIT_EXTERNAL_ISSUERS=" + want}, "--config", list)["external_issuers"],
+		"file " + list + ":2 and a ''": shown(t, []string{"WRIT_EXTERNAL_ISSUERS="}, "--config", list)["external_issuers"],
+	} {
+		if got.Value != want || !strings.HasPrefix(strings.TrimSpace(origin), got.Origin) {
+			t.Errorf("%s: %+v", origin, got)
+		}
+	}
+	if got := shown(t, nil)["external_issuers"]; got.Value != "" || got.Origin != "default" {
+		t.Errorf("by default: %+v", got)
+	}
+	for text, naming := range map[string]string{
+		"[]":                                   "",
+		"null":                                 "",
+		"[{}]":                                 "an entry has no issuer",
+		"7":                                    "is not a list such as",
+		"{}":                                   "is not a list such as",
+		want + want:                            "is not a list such as",
+		`[{"issuer":7}]`:                       "is not a list such as",
+		`[{"issuers":"x"}]`:                    `unknown key "issuers" in entry 1; the nearest is "issuer"`,
+		strings.Replace(want, "s:", ":", 1):    "the URL must be https",
+		strings.Replace(want, `"r"`, `"m"`, 1): "one audience for both",
+	} {
+		_, _, stderr := shell(t, nil, "config", "validate", "--external-issuers", text)
+		if !strings.Contains(stderr, naming) || (naming == "") != (stderr == "") {
+			t.Errorf("%s: %s", text, stderr)
+		}
+	}
+	path := file(t, "writ.yaml", "external_issuers:\n- [a, {b: c}]\n")
+	if _, _, stderr := shell(t, nil, "config", "validate", "--config", path); !strings.Contains(stderr, "is not a list such as") {
+		t.Error(stderr)
+	}
+	path = file(t, "writ.yaml", "listen: [a]\n")
+	if _, _, stderr := shell(t, nil, "config", "validate", "--config", path); !strings.Contains(stderr, "must be a single value") {
+		t.Error(stderr)
+	}
+}
+
 func TestSecretsComeFromFilesAndAreHidden(t *testing.T) {
 	t.Chdir(t.TempDir())
 	canary := "canary-canary-canary-canary-canary-0"

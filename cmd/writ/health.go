@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -46,7 +47,15 @@ func (n *node) checks(ctx context.Context) []check {
 	if why := n.pdp.Status().Degraded; why != "" {
 		policy = check{Name: "policies", Status: "degraded", Detail: why}
 	}
-	return append(checks, policy)
+	checks = append(checks, policy)
+	if len(n.config.ExternalIssuers) > 0 {
+		issuers := check{Name: "external_issuers", Status: "ok"}
+		if down := n.auth.ExternalIssuersDown(ctx); len(down) > 0 {
+			issuers.Status, issuers.Detail = "degraded", "metadata or keys could not be fetched of "+strings.Join(down, ", ")
+		}
+		checks = append(checks, issuers)
+	}
+	return checks
 }
 
 func (n *node) readyz(w http.ResponseWriter, r *http.Request) {

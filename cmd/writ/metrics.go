@@ -75,6 +75,14 @@ func (m *metrics) observe(n *node) {
 	counter := func(name, help string, read func() float64) {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
 	}
+	counter("writ_fetches_total", "Keys and metadata of other servers that were fetched.", func() float64 {
+		succeeded, _ := n.auth.Fetches()
+		return float64(succeeded)
+	})
+	counter("writ_fetch_failures_total", "Keys and metadata of other servers that could not be fetched.", func() float64 {
+		_, failed := n.auth.Fetches()
+		return float64(failed)
+	})
 	gauge("writ_policy_degraded", "1 while a newer policy set was refused and an older one serves.", func() float64 {
 		if n.pdp.Status().Degraded != "" {
 			return 1

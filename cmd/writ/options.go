@@ -1,7 +1,11 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +46,9 @@ type Config struct {
 	DecisionLogRequired bool   // 503 instead of a dropped line
 	DecisionLogQueue    int    // lines that may wait
 
+	ExternalIssuers  []oauth.ExternalIssuer // whose access tokens the APIs take beside our own; absent: nobody's
+	AllowPrivateJWKS bool                   // documents of other servers may come from private networks
+
 	AccessTokenLifetime                   time.Duration // where the application names none
 	RefreshTokenLifetime, SessionLifetime time.Duration // end of a session after its last use, and however much it is used
 	RefreshGrace                          time.Duration // how long a used refresh token gives the same successor; 0: every second use is a reuse
@@ -56,7 +63,7 @@ type Config struct {
 type option struct {
 	key   string
 	usage string
-	field any // *string, *bool, *int or *time.Duration of the Config
+	field any // *string, *bool, *int, *time.Duration or *[]oauth.ExternalIssuer of the Config
 	// secret values are never shown, have no flag (it would be visible in the process list) and may come from WRIT_<KEY>_FILE.
 	secret bool
 }
@@ -105,6 +112,11 @@ func options(c *Config) []option {
 		{key: "decision_log", field: &c.DecisionLog, usage: "stdout, stderr, off, or a file that lines are appended to"},
 		{key: "decision_log_required", field: &c.DecisionLogRequired, usage: "answer 503 instead of dropping a decision-log line"},
 		{key: "decision_log_queue", field: &c.DecisionLogQueue, usage: "decision-log lines that may wait to be written"},
+		{
+			key: "external_issuers", field: &c.ExternalIssuers,
+			usage: "other servers whose access tokens are taken: a list of issuer, runtime_audience, management_audience, as JSON",
+		},
+		{key: "allow_private_jwks", field: &c.AllowPrivateJWKS, usage: "fetch keys and metadata of other servers from private networks, too"},
 		{key: "access_token_lifetime", field: &c.AccessTokenLifetime, usage: "lifetime of access tokens where the application names none"},
 		{key: "refresh_token_lifetime", field: &c.RefreshTokenLifetime, usage: "how long a session lasts after its last use"},
 		{key: "session_lifetime", field: &c.SessionLifetime, usage: "how long a session lasts however much it is used"},
@@ -133,6 +145,12 @@ func (o option) text() string {
 		return strconv.Itoa(*field)
 	case *time.Duration:
 		return field.String()
+	case *[]oauth.ExternalIssuer:
+		if len(*field) == 0 {
+			return ""
+		}
+		text, _ := json.Marshal(*field) // three strings each
+		return string(text)
 	}
 	panic("option " + o.key + " has a field of an unknown type")
 }
@@ -155,6 +173,41 @@ func (o option) set(text string) error {
 		if *field, err = time.ParseDuration(text); err != nil {
 			return fmt.Errorf("%q is not a duration such as 200ms, 5s or 1h", text)
 		}
+	case *[]oauth.ExternalIssuer:
+		return setIssuers(field, text)
 	}
+	return nil
+}
+
+// list says that the value is a list, which a file may have as YAML and everything else has as JSON.
+func (o option) list() bool {
+	_, ok := o.field.(*[]oauth.ExternalIssuer)
+	return ok
+}
+
+// setIssuers reads a JSON list of external issuers.
+func setIssuers(into *[]oauth.ExternalIssuer, text string) error {
+	const shape = `[{"issuer": "https://idp.example.com", "runtime_audience": "writ.runtime", "management_audience": "writ.management"}]`
+	if text == "" {
+		*into = nil
+		return nil
+	}
+	var rows []map[string]string
+	d := json.NewDecoder(strings.NewReader(text))
+	err := d.Decode(&rows)
+	if _, more := d.Token(); err != nil || !errors.Is(more, io.EOF) {
+		return fmt.Errorf("is not a list such as %s", shape)
+	}
+	known := []string{"issuer", "runtime_audience", "management_audience"}
+	list := make([]oauth.ExternalIssuer, len(rows))
+	for n, row := range rows {
+		for name := range row {
+			if !slices.Contains(known, name) {
+				return fmt.Errorf("unknown key %q in entry %d; the nearest is %q", name, n+1, nearest(name, known))
+			}
+		}
+		list[n] = oauth.ExternalIssuer{Issuer: row[known[0]], RuntimeAudience: row[known[1]], ManagementAudience: row[known[2]]}
+	}
+	*into = list
 	return nil
 }

@@ -92,6 +92,7 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 		PDP: n.pdp, Now: now, Logger: logger, AccessTokenLifetime: config.AccessTokenLifetime,
 		RefreshTokenLifetime: config.RefreshTokenLifetime, SessionLifetime: config.SessionLifetime, RefreshGrace: config.RefreshGrace,
 		AssertionAudienceTokenEndpoint: config.AssertionAudienceTokenEndpoint,
+		ExternalIssuers: config.ExternalIssuers, FetchPrivate: config.AllowPrivateJWKS,
 	}); err != nil {
 		return nil, fmt.Errorf("oauth: %w", err)
 	}

@@ -72,6 +72,9 @@ func (c *Config) validate(origins map[string]string) configError {
 	if _, err := parseProxies(c.TrustedProxies); err != nil {
 		wrong("trusted_proxies", "%s; list the proxies in front of this server, separated by commas", err)
 	}
+	if err := oauth.CheckExternalIssuers(c.Issuer, c.ExternalIssuers); err != nil {
+		wrong("external_issuers", "%s", err)
+	}
 	c.validateLimits(wrong)
 	slices.Sort(problems)
 	return problems
