@@ -260,8 +260,7 @@ func TestSeedM19ForgedTokensAreRefused(t *testing.T) {
 	header, _ := part(token, 0)
 	claims, _ := part(token, 1)
 	c.as("").get("/.well-known/jwks.json").wantStatus(200)
-	keys, _ := at(c.last.value(), "/keys/0")
-	jwk, _ := json.Marshal(keys)
+	jwk, _ := json.Marshal(keyNamed(c.last.value(), header["kid"]))
 	forged := map[string]string{
 		"another signature": forge(token),
 		"truncated":         token[:len(token)-3],

@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/hmac"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -58,40 +61,61 @@ func part(token string, n int) (object, error) {
 	return v, nil
 }
 
-// verify checks the ES256 signature of a JWT with the key of a JWK set that its header names, and returns its claims. It is
-// written from RFC 7515, 7518 and 7638 alone and shares nothing with the server.
+// verify checks the signature of an access token with the key of a JWK set that its header names, and returns its claims. It is
+// written from RFC 7515, 7518, 7638 and 8037 alone and shares nothing with the server.
 func verify(token string, jwks any) (object, error) {
 	header, err := part(token, 0)
 	if err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
-	if header["typ"] != "at+jwt" || header["alg"] != "ES256" {
-		return nil, fmt.Errorf("header is %v, want typ at+jwt and alg ES256", header)
+	if header["typ"] != "at+jwt" {
+		return nil, fmt.Errorf("header is %v, want typ at+jwt", header)
 	}
+	jwk := keyNamed(jwks, header["kid"])
+	if jwk == nil || jwk["alg"] != header["alg"] {
+		return nil, fmt.Errorf("no key %v for %v in the JWK set", header["kid"], header["alg"])
+	}
+	i := strings.LastIndexByte(token, '.')
+	signature, err := b64.DecodeString(token[i+1:])
+	if err != nil {
+		return nil, fmt.Errorf("signature: %w", err)
+	}
+	if !signedBy(jwk, []byte(token[:i]), signature) {
+		return nil, errors.New("the signature is not of the key")
+	}
+	return part(token, 1)
+}
+
+// keyNamed is the key of a JWK set with this kid.
+func keyNamed(jwks, kid any) object {
 	keys, _ := at(jwks, "/keys")
 	array, _ := keys.([]any)
 	for _, k := range array {
-		jwk, _ := k.(map[string]any)
-		if jwk["kid"] != header["kid"] {
-			continue
+		if jwk, _ := k.(map[string]any); jwk["kid"] == kid {
+			return jwk
 		}
+	}
+	return nil
+}
+
+func signedBy(jwk object, input, signature []byte) bool {
+	sum := sha256.Sum256(input)
+	switch jwk["alg"] {
+	case "ES256":
 		x, y := coordinate(jwk["x"]), coordinate(jwk["y"])
 		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
-		if err != nil || jwk["kty"] != "EC" || jwk["crv"] != "P-256" {
-			return nil, fmt.Errorf("key %v is not on P-256 (%v)", jwk["kid"], err)
-		}
-		i := strings.LastIndexByte(token, '.')
-		signature, err := b64.DecodeString(token[i+1:])
-		if err != nil || len(signature) != 64 {
-			return nil, fmt.Errorf("signature has %d bytes, want 64 (%v)", len(signature), err)
-		}
-		sum := sha256.Sum256([]byte(token[:i]))
-		if !ecdsa.Verify(key, sum[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])) {
-			return nil, errors.New("the signature is not of the key")
-		}
-		return part(token, 1)
+		return err == nil && jwk["kty"] == "EC" && jwk["crv"] == "P-256" && len(signature) == 64 &&
+			ecdsa.Verify(key, sum[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
+	case "RS256":
+		n, e := new(big.Int).SetBytes(coordinate(jwk["n"])), new(big.Int).SetBytes(coordinate(jwk["e"]))
+		return jwk["kty"] == "RSA" && n.BitLen() >= 2048 && e.IsInt64() &&
+			rsa.VerifyPKCS1v15(&rsa.PublicKey{N: n, E: int(e.Int64())}, crypto.SHA256, sum[:], signature) == nil
+	case "EdDSA":
+		key := ed25519.PublicKey(coordinate(jwk["x"]))
+		return jwk["kty"] == "OKP" && jwk["crv"] == "Ed25519" && len(key) == ed25519.PublicKeySize && ed25519.Verify(key, input, signature)
+	default:
+		return false
 	}
-	return nil, fmt.Errorf("no key %v in the JWK set", header["kid"])
 }
 
 func coordinate(v any) []byte {
@@ -103,9 +127,13 @@ func coordinate(v any) []byte {
 	return b
 }
 
-// thumbprint is the RFC 7638 thumbprint of an EC key.
+// thumbprint is the RFC 7638 thumbprint of a public key: of the required members, in the order of their names.
 func thumbprint(jwk object) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, `{"crv":"%v","kty":"%v","x":"%v","y":"%v"}`, jwk["crv"], jwk["kty"], jwk["x"],
-		jwk["y"]))
+	required := object{"kty": jwk["kty"]}
+	for _, name := range map[any][]string{"EC": {"crv", "x", "y"}, "OKP": {"crv", "x"}, "RSA": {"e", "n"}}[jwk["kty"]] {
+		required[name] = jwk[name]
+	}
+	members, _ := json.Marshal(required)
+	sum := sha256.Sum256(members)
 	return b64.EncodeToString(sum[:])
 }

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -31,6 +32,7 @@ type applicationFields struct {
 	JWKS                        enforce.Field[json.RawMessage] `json:"jwks"`
 	JWKSURI                     enforce.Field[string]          `json:"jwks_uri"`
 	TokenFormat                 enforce.Field[string]          `json:"token_format"`
+	TokenSigningAlg             enforce.Field[string]          `json:"token_signing_alg"`
 	TokenLifetime               enforce.Field[int64]           `json:"token_lifetime"`
 	RefreshRotation             enforce.Field[bool]            `json:"refresh_rotation"`
 	RedirectURIs                enforce.Field[[]string]        `json:"redirect_uris"`
@@ -61,6 +63,7 @@ type applicationView struct {
 	JWKS                        json.RawMessage   `json:"jwks,omitempty"`
 	JWKSURI                     string            `json:"jwks_uri,omitempty"`
 	TokenFormat                 string            `json:"token_format"`
+	TokenSigningAlg             string            `json:"token_signing_alg"` // of the format jwt
 	TokenLifetime               int64             `json:"token_lifetime,omitempty"`
 	RefreshRotation             bool              `json:"refresh_rotation"`
 	RedirectURIs                []string          `json:"redirect_uris"`
@@ -80,14 +83,11 @@ type applicationView struct {
 }
 
 func viewApplication(a *storage.Application) applicationView {
-	format := a.TokenFormat
-	if format == "" {
-		format = "jwt"
-	}
 	return applicationView{
 		ID: a.ID, Name: a.Name, Description: a.Description, Tenant: a.Tenant, Groups: present(a.Groups), Roles: present(a.Roles),
 		Grants: grantViews(a.Grants), GrantTypes: present(a.GrantTypes), Scopes: a.Scopes, Audiences: a.Audiences, Serves: present(a.Serves),
-		TokenEndpointAuthMethod: a.TokenEndpointAuthMethod, TokenEndpointAuthSigningAlg: a.TokenEndpointAuthSigningAlg, JWKS: a.JWKS, JWKSURI: a.JWKSURI, TokenFormat: format,
+		TokenEndpointAuthMethod: a.TokenEndpointAuthMethod, TokenEndpointAuthSigningAlg: a.TokenEndpointAuthSigningAlg,
+		JWKS: a.JWKS, JWKSURI: a.JWKSURI, TokenFormat: cmp.Or(a.TokenFormat, "jwt"), TokenSigningAlg: cmp.Or(a.TokenSigningAlg, "ES256"),
 		TokenLifetime: a.TokenLifetime, RefreshRotation: rotates(a), RedirectURIs: present(a.RedirectURIs), IsActive: a.IsActive,
 		Retrievable: a.Retrievable, NotBefore: a.NotBefore, NotAfter: a.NotAfter, Addresses: a.Addresses,
 		Properties: free(a.Properties), Attributes: free(a.Attributes), Protected: a.Protected, CreatedAt: a.CreatedAt,
@@ -243,6 +243,7 @@ func (c *checker) application(f *applicationFields, a *storage.Application, long
 	c.words(f.Serves, "/serves", nil, &a.Serves)
 	c.choice(f.TokenEndpointAuthMethod, "/token_endpoint_auth_method", authMethods(), &a.TokenEndpointAuthMethod)
 	c.choice(f.TokenFormat, "/token_format", []string{"jwt", "opaque"}, &a.TokenFormat)
+	c.choice(f.TokenSigningAlg, "/token_signing_alg", []string{"ES256", "RS256", "EdDSA"}, &a.TokenSigningAlg)
 	c.keys(f, a)
 	if f.TokenLifetime.Set {
 		if most := int64(longest / time.Second); !f.TokenLifetime.Null && (f.TokenLifetime.Value < 1 || f.TokenLifetime.Value > most) {
@@ -407,7 +408,7 @@ func applicationChanges(before, after *storage.Application) []string {
 	d.add("auth_method", before.TokenEndpointAuthMethod != after.TokenEndpointAuthMethod || before.JWKSURI != after.JWKSURI ||
 		before.TokenEndpointAuthSigningAlg != after.TokenEndpointAuthSigningAlg || !bytes.Equal(before.JWKS, after.JWKS))
 	d.add("token", before.TokenFormat != after.TokenFormat || before.TokenLifetime != after.TokenLifetime ||
-		rotates(before) != rotates(after))
+		before.TokenSigningAlg != after.TokenSigningAlg || rotates(before) != rotates(after))
 	d.add("redirect_uris", !sameSet(before.RedirectURIs, after.RedirectURIs))
 	d.add("status", before.IsActive != after.IsActive)
 	d.add("retrievable", before.Retrievable != after.Retrievable)

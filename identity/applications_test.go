@@ -30,6 +30,9 @@ func TestL08ANewApplicationShowsItsSecretOnce(t *testing.T) {
 		`{"name":"x","token_lifetime":864000}`:                  "/token_lifetime",
 		`{"name":"x","token_lifetime":1.5}`:                     "/token_lifetime",
 		`{"name":"x","token_format":"paseto"}`:                  "/token_format",
+		`{"name":"x","token_signing_alg":"HS256"}`:              "/token_signing_alg",
+		`{"name":"x","token_signing_alg":"es256"}`:              "/token_signing_alg",
+		`{"name":"x","token_signing_alg":["RS256"]}`:            "/token_signing_alg",
 		`{"name":"x","token_endpoint_auth_method":"mtls"}`:      "/token_endpoint_auth_method",
 		`{"name":"x","audiences":[]}`:                           "/audiences",
 		`{"name":"x","redirect_uris":["/relative"]}`:            "/redirect_uris/0",
@@ -44,6 +47,31 @@ func TestL08ANewApplicationShowsItsSecretOnce(t *testing.T) {
 	}
 	equal(t, "public clients have no secret",
 		w.root().post("/v1/applications", `{"name":"x","token_endpoint_auth_method":"none"}`).is(201).value("secret") == nil, true)
+}
+
+// J01: what an application's tokens are, is set and shown by all the ways of writing it; opaque tokens keep the algorithm for later.
+func TestJ01ApplicationsChooseFormatAndAlgorithm(t *testing.T) {
+	w := newWorld(t)
+	shows := func(r *reply, format, algorithm string) {
+		t.Helper()
+		equal(t, "format", r.text("token_format"), format)
+		equal(t, "algorithm", r.text("token_signing_alg"), algorithm)
+	}
+	id := w.root().post("/v1/applications", `{"name":"x","token_signing_alg":"RS256"}`).is(201).text("id")
+	path := "/v1/applications/" + id
+	shows(w.root().get(path).is(200), "jwt", "RS256")
+	shows(w.root().patch(path, `{"token_format":"opaque"}`).is(200), "opaque", "RS256")
+	shows(w.root().put(path, `{"token_signing_alg":"EdDSA","token_format":"jwt"}`).is(200), "jwt", "EdDSA")
+	shows(w.root().patch(path, `{"token_signing_alg":null}`).is(200), "jwt", "ES256")
+	shows(w.root().put("/v1/applications/named", `{"name":"y"}`).is(201), "jwt", "ES256")
+	w.root().patch(path, `{"token_signing_alg":"none"}`).bad("/token_signing_alg")
+	app, err := w.room.Application(id)
+	if err != nil || app.TokenSigningAlg != "" {
+		t.Fatalf("stored as %q, %v", app.TokenSigningAlg, err)
+	}
+	// It takes the right to write applications.
+	w.application("reader", `,"grants":[{"resource":"iam/applications","action":"read"}]`)
+	w.as("application:reader").patch(path, `{"token_signing_alg":"RS256"}`).is(403)
 }
 
 func TestG02ApplicationIDs(t *testing.T) {

@@ -135,7 +135,7 @@ func (a *assertion) signedBy(keys []jose.JSONWebKey) bool {
 	}
 	tried := 0
 	for i := range keys {
-		if (keys[i].Algorithm != "" && keys[i].Algorithm != a.algorithm) || !fits(keys[i].Key, a.algorithm) {
+		if (keys[i].Algorithm != "" && keys[i].Algorithm != a.algorithm) || !verifiesWith(keys[i].Key, a.algorithm) {
 			continue
 		}
 		if tried++; tried > maxAssertionKeys {
@@ -148,8 +148,8 @@ func (a *assertion) signedBy(keys []jose.JSONWebKey) bool {
 	return false
 }
 
-// fits reports whether a key is of the type that the algorithm takes. Its strength was judged when it was read.
-func fits(key any, algorithm string) (ok bool) {
+// verifiesWith reports whether a key is of the type that the algorithm takes. Its strength was judged when it was read.
+func verifiesWith(key any, algorithm string) (ok bool) {
 	switch jose.SignatureAlgorithm(algorithm) {
 	case jose.RS256, jose.PS256:
 		_, ok = key.(*rsa.PublicKey)

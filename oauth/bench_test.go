@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/writ-authz/writ/policies"
+	"github.com/writ-authz/writ/storage"
 )
 
 // discarded is a reply that nobody reads: the recorder's own allocations are not the server's.
@@ -21,8 +22,8 @@ func (d *discarded) Header() http.Header         { return d.header }
 func (d *discarded) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discarded) WriteHeader(status int)      { d.status = status }
 
-func hotRequest(w *world) func() int {
-	w.application("app", []string{"ledger/accounts:read", "ledger/accounts:write"})
+func hotRequest(w *world, adjust ...func(*storage.Application)) func() int {
+	w.application("app", []string{"ledger/accounts:read", "ledger/accounts:write"}, adjust...)
 	header := http.Header{
 		"Authorization": {basic("app", "secret of app")}, "Content-Type": {"application/x-www-form-urlencoded"},
 	}
@@ -40,10 +41,10 @@ func hotRequest(w *world) func() int {
 
 // allocations counts those of one request. The log is flushed before the count is taken, so that the figure does not
 // depend on when its writer runs.
-func allocations(t *testing.T, w *world) uint64 {
+func allocations(t *testing.T, w *world, adjust ...func(*storage.Application)) uint64 {
 	t.Helper()
 	const requests = 500
-	request := hotRequest(w)
+	request := hotRequest(w, adjust...)
 	for range 10 {
 		if status := request(); status != http.StatusOK {
 			t.Fatalf("status %d", status)
@@ -75,25 +76,58 @@ func TestPO09AllocationsOfClientCredentials(t *testing.T) {
 	}
 }
 
+// The other formats and algorithms cost no more objects than ES256 does.
+func TestPO09AllocationsPerFormat(t *testing.T) {
+	for _, f := range formats() {
+		t.Run(f.name, func(t *testing.T) {
+			count := allocations(t, newWorld(t), f.adjust)
+			if t.Logf("%d allocations", count); count > 360 {
+				t.Errorf("%d allocations, want 360 at most", count)
+			}
+		})
+	}
+}
+
+type format struct {
+	name   string
+	adjust func(*storage.Application)
+}
+
+// formats are all that an access token can be.
+func formats() []format {
+	of := func(kind, algorithm string) func(*storage.Application) {
+		return func(a *storage.Application) { a.TokenFormat, a.TokenSigningAlg = kind, algorithm }
+	}
+	return []format{{"ES256", of("", "")}, {"RS256", of("jwt", "RS256")}, {"EdDSA", of("jwt", "EdDSA")}, {"opaque", of("opaque", "")}}
+}
+
 func BenchmarkClientCredentials(b *testing.B) {
-	request := hotRequest(newWorld(b))
-	b.ReportAllocs()
-	for b.Loop() {
-		if status := request(); status != http.StatusOK {
-			b.Fatal(status)
-		}
+	for _, f := range formats() {
+		b.Run(f.name, func(b *testing.B) {
+			request := hotRequest(newWorld(b), f.adjust)
+			b.ReportAllocs()
+			for b.Loop() {
+				if status := request(); status != http.StatusOK {
+					b.Fatal(status)
+				}
+			}
+		})
 	}
 }
 
 // BenchmarkToken is what each API pays for a bearer token: seen before, as it mostly is.
 func BenchmarkToken(b *testing.B) {
-	w := newWorld(b)
-	w.application("app", []string{"ledger/accounts:read"})
-	token := w.machine("app").text("access_token")
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := w.server.Token(b.Context(), token); err != nil {
-			b.Fatal(err)
-		}
+	for _, f := range formats() {
+		b.Run(f.name, func(b *testing.B) {
+			w := newWorld(b)
+			w.application("app", []string{"ledger/accounts:read"}, f.adjust)
+			token := w.machine("app").text("access_token")
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := w.server.Token(b.Context(), token); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

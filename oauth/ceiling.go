@@ -41,6 +41,8 @@ type ceiling struct {
 	confined  bool
 	audiences []string
 	lifetime  int64 // seconds
+	// format is the one that the application asks for, algorithm what signs it if it is a JWT.
+	format, algorithm string
 }
 
 // granted is what a token says.
@@ -50,16 +52,18 @@ type granted struct {
 	audience []string
 	lifetime int64
 	claims   map[string]any
+	format   string
 }
 
 // ceilingOf computes requested ∩ registered ∩ held, and the caps.
 func (s *Server) ceilingOf(i *issue) (ceiling, error) {
 	app, identity, now := i.client.app, i.subject.Facts.Identity(), i.request.Now
-	if app.TokenFormat != "" && app.TokenFormat != formatJWT {
-		return ceiling{}, refusalOf(codeUnauthorized, "This server does not issue the token format of this client.")
-	}
 	c := ceiling{
+		format: cmp.Or(app.TokenFormat, formatJWT), algorithm: cmp.Or(app.TokenSigningAlg, algES256),
 		catalogue: s.pdp.Catalogue(), confined: identity.TemporaryPassword, audiences: i.requester.GetRequestedAudience(),
+	}
+	if !issued(c.format) || !(slot{ringAccess, c.algorithm}).offered() {
+		return ceiling{}, fmt.Errorf("application %s wants tokens of the format %q with %q", app.ID, c.format, c.algorithm)
 	}
 	if i.family != nil {
 		if err := c.audiencesOf(i); err != nil {
@@ -172,7 +176,7 @@ func (c *ceiling) apply(o policies.Obligations, now time.Time) (granted, error) 
 	if err != nil {
 		return granted{}, err
 	}
-	g := granted{lifetime: c.lifetime, claims: o.Claims}
+	g := granted{lifetime: c.lifetime, claims: o.Claims, format: cmp.Or(o.Format, c.format)}
 	for _, r := range rights {
 		g.scopes = append(g.scopes, r.scope())
 		g.lifetime = cut(g.lifetime, r.end, now)
@@ -200,7 +204,7 @@ func (c *ceiling) apply(o policies.Obligations, now time.Time) (granted, error) 
 		}
 		g.lifetime = min(g.lifetime, *o.Lifetime)
 	}
-	if o.Format != "" && o.Format != formatJWT {
+	if !issued(g.format) {
 		return granted{}, fmt.Errorf("%w: the policy wants the token format %q, which is not offered", policies.ErrUndecided, o.Format)
 	}
 	for name := range o.Claims {
@@ -210,6 +214,9 @@ func (c *ceiling) apply(o policies.Obligations, now time.Time) (granted, error) 
 	}
 	return g, nil
 }
+
+// issued reports whether tokens of a format exist.
+func issued(format string) bool { return format == formatJWT || format == formatOpaque }
 
 // narrow cuts the rights to what the policy grants; nil grants all of them. It reports whether the password change is
 // granted too.

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+
+	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // claims are the payload of an access token (RFC 9068, section 2.2). What a policy adds is in extra; its names are never
@@ -47,4 +50,25 @@ func parseClaims(payload []byte) (*claims, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// write makes the access token of a session's claims in its format.
+func (s *Server) write(sess *session) (string, error) {
+	payload, err := sess.claims.marshal()
+	if err != nil {
+		return "", err
+	}
+	ring := s.keys.current.Load()
+	if sess.format == formatOpaque {
+		var nonce [chacha20poly1305.NonceSizeX]byte
+		if _, err := io.ReadFull(s.rand, nonce[:]); err != nil {
+			return "", fmt.Errorf("read randomness: %w", err)
+		}
+		return ring.seal(payload, nonce), nil
+	}
+	signer := ring.accessSigner(sess.algorithm)
+	if signer == nil { // it was there when respond asked, and no key ends without a successor
+		return "", fmt.Errorf("sign: no key is active for %s", sess.algorithm)
+	}
+	return signer.sign(payload)
 }

@@ -54,6 +54,30 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
+// A sealed token has one spelling, and nothing that is not made here costs a read.
+func FuzzSealedToken(f *testing.F) {
+	w := newWorld(f)
+	good := w.opaqueToken()
+	kid, key := w.secretKey("opaque")
+	for _, seed := range []string{
+		good, good + "=", good + "A", good + "AA", good[:len(good)-1], good[:13], good[:12], "sat_", "sat_" + kid, "sat__", "SAT" + good[3:],
+		"sat_00000000" + good[12:], good[:13] + "\n" + good[13:], good[:30] + "A" + good[31:], good + good, " " + good,
+		sealedBy(f, key, kid, "", []byte("{}")), sealedBy(f, make([]byte, 32), kid, "sat_"+kid+"_", []byte("{}")),
+		good[:13] + strings.Repeat("A", 54), good[:13] + strings.Repeat("A", 16<<10),
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		before := w.store.calls.Load()
+		if _, err := w.server.Token(t.Context(), token); (err == nil) != (token == good) {
+			t.Fatalf("%q: %v", token, err)
+		}
+		if calls := w.store.calls.Load() - before; calls != 0 {
+			t.Fatalf("%q: %d store calls", token, calls)
+		}
+	})
+}
+
 // Whatever is sent as an assertion is answered like a wrong secret, and nothing that was not signed with the key is a client.
 func FuzzAssertion(f *testing.F) {
 	w := newWorld(f)

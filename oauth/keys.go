@@ -2,18 +2,17 @@ package oauth
 
 import (
 	"context"
-	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
+	"crypto/rsa"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,85 +21,149 @@ import (
 	"github.com/writ-authz/writ/storage"
 )
 
+// The rings. What one ring made, no other takes.
 const (
+	// ringAccess signs access tokens (RFC 9068).
 	ringAccess = "access"
-	// typeAccessToken is the typ of RFC 9068, section 2.1. Nothing else that the same keys may sign has it (F-23).
-	typeAccessToken = "at+jwt"
+	// ringIntrospection signs replies of the introspection endpoint (RFC 9701).
+	ringIntrospection = "introspection"
+	// ringOpaque seals access tokens that only this server reads.
+	ringOpaque = "opaque"
+	// ringRefresh is for the HMAC under which refresh tokens stand.
+	ringRefresh = "refresh"
+)
 
+// The algorithms, by their JOSE names; the last two are for the rings of secret keys.
+const (
+	algES256   = string(jose.ES256)
+	algRS256   = string(jose.RS256)
+	algEdDSA   = string(jose.EdDSA)
+	algXChaCha = "XC20P"
+	algHMAC    = string(jose.HS256)
+)
+
+// The states. Every key that is not retired is published and verifies; an active one signs, too.
+const (
 	stateNext     = "next"
 	stateActive   = "active"
 	stateRetiring = "retiring"
 	stateRetired  = "retired"
+)
 
+const (
 	jwksMaxAge = "public, max-age=300"
 	keyPage    = 100
-	// openAttempts bounds how often the first key is tried for when other nodes start at the same time, openPause apart: what is in
+	// openAttempts bounds how often missing keys are tried for when other nodes do the same, openPause apart: what is in
 	// the way may be a transaction that has not committed yet.
 	openAttempts = 100
 	openPause    = 50 * time.Millisecond
+
+	// rsaBits: RFC 7518, section 3.3 wants 2048 at least.
+	rsaBits = 2048
+	// secretKeySize is the length of the keys for HMAC and sealing, exactly (F-29).
+	secretKeySize = 32
+	// secretKidSize is the length of their random ids, in bytes; as text each is two characters.
+	secretKidSize = 4
 )
 
-// keys is the ring of signing keys as the store has it, unsealed.
+// slot is a place for one active key.
+type slot struct{ ring, algorithm string }
+
+// firstSlots are filled before anything is served. The other algorithms of access tokens are filled when an application first
+// needs them: an RSA key takes a noticeable time to make, and most never want one.
+func firstSlots() []slot {
+	return []slot{{ringAccess, algES256}, {ringIntrospection, algES256}, {ringOpaque, algXChaCha}, {ringRefresh, algHMAC}}
+}
+
+// offered reports whether a ring has keys of an algorithm.
+func (p slot) offered() bool {
+	switch p.ring {
+	case ringAccess:
+		return p.algorithm == algES256 || p.algorithm == algRS256 || p.algorithm == algEdDSA
+	case ringIntrospection:
+		return p.algorithm == algES256
+	case ringOpaque:
+		return p.algorithm == algXChaCha
+	case ringRefresh:
+		return p.algorithm == algHMAC
+	default:
+		return false
+	}
+}
+
+// keys are the four rings as the store has them, unsealed.
 type keys struct {
 	store   Store
 	sealer  Sealer
 	auditor Auditor
 	now     func() time.Time
 	rand    io.Reader
-	current atomic.Pointer[ring]
+	current atomic.Pointer[rings]
+
+	// making holds a token while slots are filled; one that waits for it gives up with its request.
+	making chan struct{}
+	// loading is held from reading the records to putting them in place, so that an older state never takes the place of a newer one.
+	loading sync.Mutex
 }
 
-// ring is one immutable state of the keys.
-type ring struct {
-	signer *signer
-	kid    string // of the signer
-	// byHeader finds a key by the protected header of its tokens, as text.
-	byHeader map[string]*verifier
-	jwks     document
+// open loads the keys, and makes those of the first slots that are missing.
+func (k *keys) open(ctx context.Context) error { return k.fill(ctx, firstSlots()) }
+
+// ready returns nil if access tokens of this algorithm can be signed, making the key if there is none.
+func (k *keys) ready(ctx context.Context, algorithm string) error {
+	if k.current.Load().accessSigner(algorithm) != nil {
+		return nil
+	}
+	return k.fill(ctx, []slot{{ringAccess, algorithm}})
 }
 
-// signer is built once per key (F-24). It writes the compact form itself: the header is the same for every token of the
-// key, and go-jose's signer would write and parse it anew each time.
-type signer struct {
-	header  string // encoded
-	private *ecdsa.PrivateKey
-}
-
-// verifier checks tokens of one key.
-type verifier struct {
-	kid       string
-	algorithm jose.SignatureAlgorithm
-	public    crypto.PublicKey
-}
-
-// open loads the keys, and makes the first one where none is active.
-func (k *keys) open(ctx context.Context) error {
+// fill makes active keys for those of the slots that have none, all in one transaction, unless another node is first; and loads.
+func (k *keys) fill(ctx context.Context, slots []slot) error {
+	select {
+	case k.making <- struct{}{}:
+		defer func() { <-k.making }()
+	case <-ctx.Done():
+		return fmt.Errorf("make keys: %w", ctx.Err())
+	}
 	for range openAttempts {
-		records, err := listKeys(ctx, k.store)
-		if err != nil {
+		missing, err := k.missing(ctx, slots)
+		if err != nil || len(missing) == 0 {
 			return err
 		}
-		if slices.ContainsFunc(records, func(key *storage.Key) bool { return key.State == stateActive }) {
-			return k.set(records)
-		}
-		err = k.create(ctx)
+		err = k.create(ctx, missing)
 		if err != nil && !errors.Is(err, storage.ErrStale) {
-			return fmt.Errorf("make the first signing key: %w", err)
+			return fmt.Errorf("make keys: %w", err)
 		}
 		if err == nil {
 			continue
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("make keys: %w", ctx.Err())
 		case <-time.After(openPause):
 		}
 	}
-	return fmt.Errorf("make the first signing key: %w: other writers are in the way; try again", storage.ErrUnavailable)
+	return fmt.Errorf("make keys: %w: other writers are in the way; try again", storage.ErrUnavailable)
+}
+
+// missing returns the slots without an active key, or puts the keys in place if there are none.
+func (k *keys) missing(ctx context.Context, slots []slot) ([]slot, error) {
+	k.loading.Lock()
+	defer k.loading.Unlock()
+	records, err := listKeys(ctx, k.store)
+	if err != nil {
+		return nil, err
+	}
+	if missing := without(records, slots); len(missing) > 0 {
+		return missing, nil
+	}
+	return nil, k.set(records)
 }
 
 // load reads the keys anew.
 func (k *keys) load(ctx context.Context, r storage.Reader) error {
+	k.loading.Lock()
+	defer k.loading.Unlock()
 	records, err := listKeys(ctx, r)
 	if err != nil {
 		return err
@@ -108,13 +171,44 @@ func (k *keys) load(ctx context.Context, r storage.Reader) error {
 	return k.set(records)
 }
 
+// set puts the rings of these records in place. A key that cannot be unsealed or is not what it says keeps the old ones.
+func (k *keys) set(records []*storage.Key) error {
+	if missing := without(records, firstSlots()); len(missing) > 0 {
+		return fmt.Errorf("no key is active for %s of the ring %s", missing[0].algorithm, missing[0].ring)
+	}
+	next, err := newRings(records, k.sealer)
+	if err != nil {
+		return err
+	}
+	k.current.Store(next)
+	return nil
+}
+
+// without returns those of the slots that have no active key among the records.
+func without(records []*storage.Key, slots []slot) []slot {
+	active := map[slot]bool{}
+	for _, record := range records {
+		if record.State == stateActive {
+			active[slot{record.Ring, record.Algorithm}] = true
+		}
+	}
+	var missing []slot
+	for _, p := range slots {
+		if !active[p] {
+			missing = append(missing, p)
+		}
+	}
+	return missing
+}
+
+// listKeys returns the records of all rings, in the order of their ids.
 func listKeys(ctx context.Context, r storage.Reader) ([]*storage.Key, error) {
 	var all []*storage.Key
-	q := storage.Query{Equal: map[string][]string{"ring": {ringAccess}}, Limit: keyPage}
+	q := storage.Query{Limit: keyPage}
 	for {
 		page, err := storage.List[storage.Key](ctx, r, q)
 		if err != nil {
-			return nil, fmt.Errorf("read signing keys: %w", err)
+			return nil, fmt.Errorf("read keys: %w", err)
 		}
 		all = append(all, page...)
 		if len(page) < keyPage {
@@ -124,213 +218,122 @@ func listKeys(ctx context.Context, r storage.Reader) ([]*storage.Key, error) {
 	}
 }
 
-// create makes and stores an active ES256 key, unless another node was first.
-func (k *keys) create(ctx context.Context) error {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), k.rand)
+// create makes and stores active keys for these slots, unless another node was first.
+func (k *keys) create(ctx context.Context, slots []slot) error {
+	records, names := make([]*storage.Key, len(slots)), make([]string, len(slots))
+	for n, p := range slots {
+		record, err := k.newKeyRecord(p.ring, p.algorithm, stateActive)
+		if err != nil {
+			return err
+		}
+		records[n], names[n] = record, record.Ring+" "+record.Algorithm+" "+record.ID
+	}
+	target := "keys"
+	if len(records) == 1 {
+		target += "/" + records[0].ID
+	}
+	done, err := k.auditor.Intent(ctx, storage.AuditEntry{Actor: "system", Action: "keys:write", Target: target})
 	if err != nil {
-		return err
-	}
-	jwk := jose.JSONWebKey{Key: private, Algorithm: string(jose.ES256), Use: "sig"}
-	if jwk.KeyID, err = thumbprint(jwk); err != nil {
-		return err
-	}
-	secret, err := jwk.MarshalJSON()
-	if err != nil {
-		return err
-	}
-	public, err := jwk.Public().MarshalJSON()
-	if err != nil {
-		return err
-	}
-	sealed, err := k.sealer.Seal(secret, sealedAs(jwk.KeyID))
-	if err != nil {
-		return err
-	}
-	now := storage.Time(k.now())
-	record := &storage.Key{
-		Meta: storage.Meta{ID: jwk.KeyID}, Ring: ringAccess, Algorithm: jwk.Algorithm, State: stateActive,
-		Public: public, Sealed: sealed, ActiveAt: &now,
-	}
-	done, err := k.auditor.Intent(ctx, storage.AuditEntry{Actor: "system", Action: "keys:write", Target: "keys/" + record.ID})
-	if err != nil {
-		return fmt.Errorf("audit: %w", err)
+		return fmt.Errorf("audit: %w: %w", storage.ErrUnavailable, err)
 	}
 	err = k.store.Txn(ctx, func(ctx context.Context, tx storage.Tx) error {
 		sequence, err := tx.Sequence(ctx)
 		if err != nil {
 			return err
 		}
-		records, err := listKeys(ctx, tx)
+		there, err := listKeys(ctx, tx)
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(records, func(key *storage.Key) bool { return key.State == stateActive }) {
+		if len(without(there, slots)) < len(slots) {
 			return storage.ErrStale
 		}
 		if err := tx.Advance(ctx, sequence); err != nil {
 			return err
 		}
-		return tx.Insert(ctx, record)
+		for _, record := range records {
+			if err := tx.Insert(ctx, record); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return errors.Join(err, done(ctx, "failed", "not stored"))
 	}
-	return done(ctx, "ok", "")
-}
-
-// sealedAs binds a sealed key to its place, so that a ciphertext cannot move to another record.
-func sealedAs(kid string) string { return "signing-key|" + ringAccess + "|" + kid }
-
-// thumbprint is the kid: RFC 7638, of the public members.
-func thumbprint(key jose.JSONWebKey) (string, error) {
-	sum, err := key.Thumbprint(crypto.SHA256)
-	if err != nil {
-		return "", err
+	if err := done(ctx, "ok", "made "+strings.Join(names, ", ")); err != nil {
+		return fmt.Errorf("audit: %w: %w", storage.ErrUnavailable, err)
 	}
-	return base64.RawURLEncoding.EncodeToString(sum), nil
-}
-
-// set builds the ring of these records and puts it in place. A key that cannot be unsealed or is not what it says keeps
-// the old ring.
-func (k *keys) set(records []*storage.Key) error {
-	next := &ring{byHeader: map[string]*verifier{}}
-	var published jose.JSONWebKeySet
-	var newest time.Time
-	for _, record := range records {
-		if record.State == stateRetired {
-			continue
-		}
-		public, err := publicKey(record)
-		if err != nil {
-			return fmt.Errorf("signing key %s: %w", record.ID, err)
-		}
-		published.Keys = append(published.Keys, public)
-		v := &verifier{kid: record.ID, algorithm: jose.SignatureAlgorithm(record.Algorithm), public: public.Key}
-		header, err := protectedHeader(v)
-		if err != nil {
-			return fmt.Errorf("signing key %s: %w", record.ID, err)
-		}
-		next.byHeader[header] = v
-		if record.State != stateActive || (next.signer != nil && !activeAt(record).After(newest)) {
-			continue
-		}
-		if next.signer, err = k.unseal(record, v, header); err != nil {
-			return fmt.Errorf("signing key %s: %w", record.ID, err)
-		}
-		next.kid, newest = record.ID, activeAt(record)
-	}
-	if next.signer == nil {
-		return errors.New("no signing key is active")
-	}
-	raw, err := json.Marshal(published)
-	if err != nil {
-		return fmt.Errorf("publish keys: %w", err)
-	}
-	next.jwks = newDocument(raw, "application/jwk-set+json", jwksMaxAge)
-	k.current.Store(next)
 	return nil
 }
 
-func activeAt(record *storage.Key) time.Time {
-	if record.ActiveAt == nil {
-		return time.Time{}
+// newKeyRecord makes a key, seals its secret half, and returns the record in the given state. It stores nothing.
+func (k *keys) newKeyRecord(ring, algorithm, state string) (*storage.Key, error) {
+	if !(slot{ring, algorithm}).offered() {
+		return nil, fmt.Errorf("the ring %s has no keys of the algorithm %q", ring, algorithm)
 	}
-	return *record.ActiveAt
-}
-
-// publicKey reads the public half and holds it to the record. Only what is public can come out of it.
-func publicKey(record *storage.Key) (jose.JSONWebKey, error) {
-	var stored jose.JSONWebKey
-	if err := stored.UnmarshalJSON(record.Public); err != nil {
-		return jose.JSONWebKey{}, err
+	record := &storage.Key{Ring: ring, Algorithm: algorithm, State: state}
+	var secret []byte
+	var err error
+	if ring == ringAccess || ring == ringIntrospection {
+		secret, err = k.newPair(record)
+	} else {
+		secret, err = k.newSecret(record)
 	}
-	kid, err := thumbprint(stored)
-	switch {
-	case err != nil:
-		return jose.JSONWebKey{}, err
-	case !stored.IsPublic() || kid != record.ID:
-		return jose.JSONWebKey{}, errors.New("the stored public key is not the one that the id names")
-	case record.Algorithm != string(jose.ES256):
-		return jose.JSONWebKey{}, fmt.Errorf("the algorithm %q is not offered", record.Algorithm)
-	}
-	return jose.JSONWebKey{Key: stored.Key, KeyID: kid, Algorithm: record.Algorithm, Use: "sig"}, nil
-}
-
-// protectedHeader is the header of every token of a key, encoded.
-func protectedHeader(v *verifier) (string, error) {
-	raw, err := json.Marshal(map[string]string{"alg": string(v.algorithm), "kid": v.kid, "typ": typeAccessToken})
 	if err != nil {
-		return "", err
+		return nil, fmt.Errorf("make a key for %s of the ring %s: %w", algorithm, ring, err)
 	}
-	return base64.RawURLEncoding.EncodeToString(raw), nil
+	if record.Sealed, err = k.sealer.Seal(secret, sealedAs(record)); err != nil {
+		return nil, fmt.Errorf("seal key %s: %w", record.ID, err)
+	}
+	if state == stateActive {
+		now := storage.Time(k.now())
+		record.ActiveAt = &now
+	}
+	return record, nil
 }
 
-// unseal opens the private half and proves it against the public one on a token.
-func (k *keys) unseal(record *storage.Key, v *verifier, header string) (*signer, error) {
-	raw, err := k.sealer.Open(record.Sealed, sealedAs(record.ID))
-	if err != nil {
-		return nil, fmt.Errorf("cannot be unsealed; start with the key encryption key that it was sealed with: %w", err)
+// newPair makes a key pair, fills in the public half, and returns the private one as a JWK.
+func (k *keys) newPair(record *storage.Key) ([]byte, error) {
+	var private any
+	var err error
+	switch record.Algorithm {
+	case algRS256:
+		private, err = rsa.GenerateKey(k.rand, rsaBits)
+	case algEdDSA:
+		_, private, err = ed25519.GenerateKey(k.rand)
+	default:
+		private, err = ecdsa.GenerateKey(elliptic.P256(), k.rand)
 	}
-	var stored jose.JSONWebKey
-	if err := stored.UnmarshalJSON(raw); err != nil {
-		return nil, err
-	}
-	private, ok := stored.Key.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, errors.New("the sealed key is no private key of its algorithm")
-	}
-	s := &signer{header: header, private: private}
-	probe, err := s.sign([]byte("{}"))
 	if err != nil {
 		return nil, err
 	}
-	if _, err := v.verify(probe); err != nil {
-		return nil, fmt.Errorf("the private half does not fit the public one: %w", err)
-	}
-	return s, nil
-}
-
-// p256 is the length of each half of an ES256 signature (RFC 7518, section 3.4).
-const p256 = 32
-
-// sign returns the compact form (RFC 7515, section 7.1) of a payload under ES256.
-func (s *signer) sign(payload []byte) (string, error) {
-	encoding := base64.RawURLEncoding
-	token := make([]byte, 0, len(s.header)+encoding.EncodedLen(len(payload))+encoding.EncodedLen(2*p256)+2)
-	token = append(append(token, s.header...), '.')
-	token = encoding.AppendEncode(token, payload)
-	sum := sha256.Sum256(token)
-	r, t, err := ecdsa.Sign(rand.Reader, s.private, sum[:])
-	if err != nil {
-		return "", err
-	}
-	var signature [2 * p256]byte
-	r.FillBytes(signature[:p256])
-	t.FillBytes(signature[p256:])
-	return string(encoding.AppendEncode(append(token, '.'), signature[:])), nil
-}
-
-// verify returns the payload of a compact token whose signature is the key's.
-func (v *verifier) verify(token string) ([]byte, error) {
-	parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{v.algorithm})
-	if err != nil {
+	jwk := jose.JSONWebKey{Key: private, Algorithm: record.Algorithm, Use: "sig"}
+	if jwk.KeyID, err = thumbprint(jwk); err != nil {
 		return nil, err
 	}
-	return parsed.Verify(v.public)
+	record.ID = jwk.KeyID
+	if record.Public, err = jwk.Public().MarshalJSON(); err != nil {
+		return nil, err
+	}
+	return jwk.MarshalJSON()
 }
 
-// sign makes the access token of these claims with the active key.
-func (k *keys) sign(c *claims) (string, error) {
-	payload, err := c.marshal()
-	if err != nil {
-		return "", err
+// newSecret makes a secret key. It has no public half that could name it, so its id is random.
+func (k *keys) newSecret(record *storage.Key) ([]byte, error) {
+	var id [secretKidSize]byte
+	key := make([]byte, secretKeySize)
+	for _, b := range [][]byte{id[:], key} {
+		if _, err := io.ReadFull(k.rand, b); err != nil {
+			return nil, fmt.Errorf("read randomness: %w", err)
+		}
 	}
-	token, err := k.current.Load().signer.sign(payload)
-	if err != nil {
-		return "", fmt.Errorf("sign: %w", err)
-	}
-	return token, nil
+	record.ID = hex.EncodeToString(id[:])
+	return key, nil
 }
+
+// sealedAs binds a sealed key to its place, so that a ciphertext can move neither to another record nor to another ring.
+func sealedAs(record *storage.Key) string { return "key|" + record.Ring + "|" + record.ID }
 
 func (s *Server) serveJWKS(w http.ResponseWriter, r *http.Request) {
 	s.keys.current.Load().jwks.serve(w, r)

@@ -1,17 +1,20 @@
 package oauth_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,14 +24,25 @@ import (
 	"github.com/writ-authz/writ/storage"
 )
 
-// signingKey is the world's active key, unsealed: what an attacker would like to have.
-func (w *world) signingKey() jose.JSONWebKey {
+// keyRecords are the keys of a ring, as the store has them.
+func (w *world) keyRecords(ring string) []*storage.Key {
 	w.tb.Helper()
-	records, err := storage.List[storage.Key](w.tb.Context(), w.store, storage.Query{Equal: map[string][]string{"ring": {"access"}}, Limit: 10})
-	if err != nil || len(records) != 1 {
-		w.tb.Fatalf("keys: %d %v", len(records), err)
+	q := storage.Query{Equal: map[string][]string{"ring": {ring}}, Limit: 100}
+	records, err := storage.List[storage.Key](w.tb.Context(), w.store, q)
+	if err != nil {
+		w.tb.Fatal(err)
 	}
-	raw, err := sealer{}.Open(records[0].Sealed, "signing-key|access|"+records[0].ID)
+	return records
+}
+
+// signingKey is the world's one key of a ring, unsealed: what an attacker would like to have.
+func (w *world) signingKey(ring string) jose.JSONWebKey {
+	w.tb.Helper()
+	records := w.keyRecords(ring)
+	if len(records) != 1 {
+		w.tb.Fatalf("%d keys of the ring %s", len(records), ring)
+	}
+	raw, err := sealer{}.Open(records[0].Sealed, "key|"+ring+"|"+records[0].ID)
 	if err != nil {
 		w.tb.Fatal(err)
 	}
@@ -37,6 +51,52 @@ func (w *world) signingKey() jose.JSONWebKey {
 		w.tb.Fatal(err)
 	}
 	return key
+}
+
+// foreignKey is a new active key, as another node would make it.
+func foreignKey(tb testing.TB, ring, algorithm string) *storage.Key {
+	tb.Helper()
+	other := newWorld(tb)
+	if ring == "access" {
+		other.signed("app", algorithm)
+	}
+	for _, record := range other.keyRecords(ring) {
+		if record.Algorithm == algorithm {
+			record.Meta = storage.Meta{ID: record.ID}
+			return record
+		}
+	}
+	tb.Fatalf("no key for %s of the ring %s", algorithm, ring)
+	return nil
+}
+
+// insertKey and setState change the store's keys, as another node would, and let the feed tell of it.
+func (w *world) insertKey(key *storage.Key) {
+	w.tb.Helper()
+	w.told(insertAuthority(key), key.ID)
+}
+
+func (w *world) setState(kid, state string) {
+	w.tb.Helper()
+	record, err := storage.Get[storage.Key](w.tb.Context(), w.store, kid)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	if record.State = state; state == "active" {
+		record.ActiveAt = w.at(0)
+	}
+	w.told(updateAuthority(record), kid)
+}
+
+func (w *world) told(write func(context.Context, storage.Tx) error, kid string) {
+	w.tb.Helper()
+	if err := w.store.Txn(w.tb.Context(), write); err != nil {
+		w.tb.Fatal(err)
+	}
+	change := storage.Change{Items: []storage.ChangeItem{{Kind: "keys", ID: kid}}}
+	if err := w.server.Apply(w.tb.Context(), w.store, change); err != nil {
+		w.tb.Fatal(err)
+	}
 }
 
 // forge signs a payload with any header.
@@ -84,15 +144,43 @@ func (w *world) jwks() jose.JSONWebKeySet {
 	return set
 }
 
+// signed makes an application whose tokens are signed with an algorithm, and returns one.
+func (w *world) signed(id, algorithm string) string {
+	w.tb.Helper()
+	w.application(id, []string{"ledger:read"}, func(a *storage.Application) { a.TokenSigningAlg = algorithm })
+	return w.want(w.machine(id), http.StatusOK, "").text("access_token")
+}
+
 func TestJ01Header(t *testing.T) {
 	w := newWorld(t)
-	w.application("app", nil)
-	header := part(t, w.machine("app").text("access_token"), 0)
-	kid, _ := header["kid"].(string)
-	published := w.jwks()
-	if header["typ"] != "at+jwt" || header["alg"] != "ES256" || len(published.Key(kid)) != 1 || len(header) != 3 {
-		t.Fatalf("header: %v", header)
+	for asked, want := range map[string]string{"": "ES256", "ES256": "ES256", "RS256": "RS256", "EdDSA": "EdDSA"} {
+		t.Run("asked for "+asked, func(t *testing.T) {
+			w.tb = t
+			token := w.signed("app_"+asked, asked)
+			header := part(t, token, 0)
+			kid, _ := header["kid"].(string)
+			set := w.jwks()
+			published := set.Key(kid)
+			if header["typ"] != "at+jwt" || header["alg"] != want || len(header) != 3 || len(published) != 1 {
+				t.Fatalf("header: %v", header)
+			}
+			// A stranger verifies it with the published key alone.
+			parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(want)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := parsed.Verify(published[0]); err != nil || published[0].Algorithm != want {
+				t.Fatalf("%v, published for %q", err, published[0].Algorithm)
+			}
+			if !w.live(token) {
+				t.Fatal("the server does not accept it")
+			}
+			if again := part(t, w.signed("app_"+asked, asked), 0)["kid"]; again != kid {
+				t.Fatalf("signed by %s, then by %s", kid, again)
+			}
+		})
 	}
+	w.tb = t
 }
 
 func TestJ02Claims(t *testing.T) {
@@ -147,7 +235,7 @@ func TestJ04ForgedTokens(t *testing.T) {
 	if !w.live(good) {
 		t.Fatal("the good one is not accepted")
 	}
-	key := w.signingKey()
+	key := w.signingKey("access")
 	claims := part(t, good, 1)
 	parts := strings.Split(good, ".")
 	encode := func(header string) string { return base64.RawURLEncoding.EncodeToString([]byte(header)) }
@@ -233,24 +321,36 @@ func TestJ04ForgedTokens(t *testing.T) {
 
 func TestJ06JWKS(t *testing.T) {
 	w := newWorld(t)
+	w.signed("rsa", "RS256")
+	w.signed("edwards", "EdDSA")
 	r := w.get("/.well-known/jwks.json")
 	etag := r.Header().Get("ETag")
 	if r.Code != http.StatusOK || etag == "" || !strings.Contains(r.Header().Get("Cache-Control"), "max-age=") {
 		t.Fatalf("%d %v", r.Code, r.Header())
 	}
 	var raw struct{ Keys []map[string]any }
-	if err := json.Unmarshal(r.Body.Bytes(), &raw); err != nil || len(raw.Keys) != 1 {
+	if err := json.Unmarshal(r.Body.Bytes(), &raw); err != nil || len(raw.Keys) != 4 {
 		t.Fatalf("%s %v", r.Body, err)
 	}
-	for name := range raw.Keys[0] {
-		if !slices.Contains([]string{"kty", "crv", "x", "y", "kid", "use", "alg"}, name) {
-			t.Errorf("member %q is published", name)
+	members := map[string][]string{"EC": {"crv", "x", "y"}, "OKP": {"crv", "x"}, "RSA": {"n", "e"}}
+	for _, key := range raw.Keys {
+		for name := range key {
+			if !slices.Contains(append([]string{"kty", "kid", "use", "alg"}, members[key["kty"].(string)]...), name) {
+				t.Errorf("member %q of a %s key is published", name, key["kty"])
+			}
 		}
 	}
-	key := w.jwks().Keys[0]
-	sum, err := key.Thumbprint(crypto.SHA256)
-	if err != nil || key.KeyID != base64.RawURLEncoding.EncodeToString(sum) || key.Use != "sig" || key.Algorithm != "ES256" {
-		t.Fatalf("%+v %v", key, err)
+	var algorithms []string
+	for _, key := range w.jwks().Keys {
+		sum, err := key.Thumbprint(crypto.SHA256)
+		if err != nil || key.KeyID != base64.RawURLEncoding.EncodeToString(sum) || key.Use != "sig" {
+			t.Fatalf("%+v %v", key, err)
+		}
+		algorithms = append(algorithms, key.Algorithm)
+	}
+	// Two of ES256: one for access tokens, one for introspection replies. No secret key is among them.
+	if slices.Sort(algorithms); !slices.Equal(algorithms, []string{"ES256", "ES256", "EdDSA", "RS256"}) {
+		t.Fatalf("algorithms: %v", algorithms)
 	}
 	again := w.get("/.well-known/jwks.json", "If-None-Match", `"x", W/`+etag)
 	if again.Code != http.StatusNotModified || again.Body.Len() != 0 {
@@ -271,65 +371,276 @@ func TestKeysSurviveARestart(t *testing.T) {
 	if !w.live(token) || w.get("/.well-known/jwks.json").Body.String() != before {
 		t.Fatal("a restart changed the keys")
 	}
-	if got := w.auditor.entries; len(got) != 4 || !strings.HasPrefix(got[0], "intent system keys:write keys/") {
+	if got := w.auditor.entries; !slices.Equal(got, []string{"intent system keys:write keys", "ok system keys:write keys"}) {
 		t.Fatalf("audit: %v", got)
 	}
 }
 
 func TestKeysAreSealedAndBoundToTheirPlace(t *testing.T) {
 	w := newWorld(t)
-	records, err := storage.List[storage.Key](t.Context(), w.store, storage.Query{Equal: map[string][]string{"ring": {"access"}}, Limit: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	private := w.signingKey().Key.(*ecdsa.PrivateKey)
-	if strings.Contains(string(records[0].Public), `"d"`) || !private.PublicKey.Equal(w.jwks().Keys[0].Key) {
+	records := w.keyRecords("access")
+	private, set := w.signingKey("access").Key.(*ecdsa.PrivateKey), w.jwks()
+	if strings.Contains(string(records[0].Public), `"d"`) || !private.PublicKey.Equal(set.Key(records[0].ID)[0].Key) {
 		t.Fatal("the public half is not the public half")
 	}
 	// Another node's key encryption key opens nothing: the start is refused, and no new key takes the place of the old one.
-	config := oauth.Config{
-		Issuer: issuer, Store: w.store, Sealer: stranger{}, Directory: w.directory, Passwords: w.passwords, Secrets: w.secrets,
-		Auditor: w.auditor, PDP: rules(t), Now: w.now, Logger: discard(),
-	}
+	config := w.config()
+	config.Sealer = stranger{}
 	if _, err := oauth.Open(t.Context(), config); err == nil || !strings.Contains(err.Error(), "key encryption key") {
 		t.Fatalf("opened: %v", err)
 	}
 }
 
-// Keys of other nodes arrive through the feed: they verify at once, and the newest active one signs.
-func TestKeysFollowTheFeed(t *testing.T) {
+// F-24: any number of keys, of each algorithm and ring. Those of other nodes arrive through the feed; what is not retired verifies and
+// is published, and the newest active one signs.
+func TestF24KeysFollowTheFeed(t *testing.T) {
+	for _, algorithm := range []string{"ES256", "RS256", "EdDSA", "XC20P"} {
+		t.Run(algorithm, func(t *testing.T) {
+			w := newWorld(t)
+			ring := "access"
+			fresh := func() (token, kid string) {
+				if ring == "opaque" {
+					token = w.opaqueToken()
+					return token, token[4:12]
+				}
+				token = w.signed("app", algorithm)
+				return token, part(t, token, 0)["kid"].(string)
+			}
+			if algorithm == "XC20P" {
+				ring = "opaque"
+			}
+			published := func(kid string) bool {
+				set := w.jwks()
+				return len(set.Key(kid)) == 1
+			}
+			old, oldKid := fresh()
+			key := foreignKey(t, ring, algorithm)
+			key.State, key.ActiveAt = "next", nil
+			w.insertKey(key)
+			if _, kid := fresh(); kid != oldKid || published(key.ID) != (ring == "access") {
+				t.Fatalf("next: signed by %s, published %v", kid, published(key.ID))
+			}
+			w.advance(time.Second)
+			w.setState(key.ID, "active")
+			young, kid := fresh()
+			if kid != key.ID || !w.live(young) || !w.live(old) {
+				t.Fatalf("two active: signed by %s, live %v and %v", kid, w.live(young), w.live(old))
+			}
+			w.setState(oldKid, "retiring")
+			if _, kid := fresh(); kid != key.ID || !w.live(old) || published(oldKid) != (ring == "access") {
+				t.Fatalf("retiring: signed by %s, live %v, published %v", kid, w.live(old), published(oldKid))
+			}
+			w.setState(oldKid, "retired")
+			if w.live(old) || !w.live(young) || published(oldKid) {
+				t.Fatalf("retired: live %v and %v, published %v", w.live(old), w.live(young), published(oldKid))
+			}
+			w.build()
+			if _, kid := fresh(); kid != key.ID || w.live(old) || !w.live(young) {
+				t.Fatalf("after a restart: signed by %s, live %v and %v", kid, w.live(old), w.live(young))
+			}
+		})
+	}
+}
+
+// A state without an active key in a place that is always needed is not taken over; what was there serves on.
+func TestKeysWithoutAnActiveOneAreNotTakenOver(t *testing.T) {
+	for _, ring := range []string{"access", "introspection", "opaque", "refresh"} {
+		w := newWorld(t)
+		w.application("app", nil)
+		record := w.keyRecords(ring)[0]
+		record.State = "retired"
+		if err := w.store.Txn(t.Context(), updateAuthority(record)); err != nil {
+			t.Fatal(err)
+		}
+		change := storage.Change{Items: []storage.ChangeItem{{Kind: "keys", ID: record.ID}}}
+		if err := w.server.Apply(t.Context(), w.store, change); err == nil || !strings.Contains(err.Error(), ring) {
+			t.Errorf("%s: %v", ring, err)
+		}
+		if token := w.machine("app").text("access_token"); !w.live(token) {
+			t.Errorf("%s: the tokens are dead", ring)
+		}
+		w.build() // a restart fills the place
+		if token := w.machine("app").text("access_token"); !w.live(token) || len(w.keyRecords(ring)) != 2 {
+			t.Errorf("%s: %d keys after a restart", ring, len(w.keyRecords(ring)))
+		}
+	}
+}
+
+// What one ring's key signed is nothing to another: the key of the introspection replies, though published beside, makes no token.
+func TestRingsAreApart(t *testing.T) {
 	w := newWorld(t)
-	w.application("app", nil)
-	other := newWorld(t)
-	old := w.machine("app").text("access_token")
-	records, err := storage.List[storage.Key](t.Context(), other.store, storage.Query{Equal: map[string][]string{"ring": {"access"}}, Limit: 10})
+	w.application("app", []string{"ledger:read"})
+	claims := part(t, w.machine("app").text("access_token"), 1)
+	access, other := w.signingKey("access"), w.signingKey("introspection")
+	header := func(kid string) map[string]any { return map[string]any{"kid": kid, "typ": "at+jwt"} }
+	if !w.live(forge(t, jose.ES256, access.Key, claims, header(access.KeyID))) {
+		t.Fatal("the control is not accepted: the table proves nothing")
+	}
+	set := w.jwks()
+	if len(set.Key(other.KeyID)) != 1 {
+		t.Fatal("the key of the replies is not published")
+	}
+	if w.live(forge(t, jose.ES256, other.Key, claims, header(other.KeyID))) || w.live(forge(t, jose.ES256, other.Key, claims, header(access.KeyID))) {
+		t.Fatal("the key of the replies made a token")
+	}
+	// A sealed key that is carried over to another ring is not opened there.
+	w.insertKey(foreignKey(t, "introspection", "ES256")) // so that no place is empty
+	moved, err := storage.Get[storage.Key](t.Context(), w.store, other.KeyID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := records[0]
-	key.Meta = storage.Meta{ID: key.ID}
-	key.ActiveAt = w.at(time.Second)
-	err = w.store.Txn(t.Context(), insertAuthority(key))
+	moved.Ring, moved.ActiveAt = "access", w.at(time.Second)
+	if err := w.store.Txn(t.Context(), updateAuthority(moved)); err != nil {
+		t.Fatal(err)
+	}
+	change := storage.Change{Items: []storage.ChangeItem{{Kind: "keys", ID: moved.ID}}}
+	if err := w.server.Apply(t.Context(), w.store, change); err == nil || !strings.Contains(err.Error(), "unsealed") {
+		t.Fatalf("a key moved to another ring: %v", err)
+	}
+}
+
+// F-29: a secret key of another length than 32 bytes is none, though its first 32 would do.
+func TestF29SecretKeysHaveTheirLength(t *testing.T) {
+	for _, ring := range []string{"opaque", "refresh"} {
+		for _, length := range []int{0, 16, 31, 33, 64} {
+			w := newWorld(t)
+			record := w.keyRecords(ring)[0]
+			var err error
+			if record.Sealed, err = (sealer{}).Seal(make([]byte, length), "key|"+ring+"|"+record.ID); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.store.Txn(t.Context(), updateAuthority(record)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := oauth.Open(t.Context(), w.config()); err == nil || !strings.Contains(err.Error(), "32") {
+				t.Errorf("%s of %d bytes: %v", ring, length, err)
+			}
+		}
+	}
+}
+
+// A key that is not what its record says keeps the server from starting.
+func TestKeysAreWhatTheySay(t *testing.T) {
+	for name, spoil := range map[string]func(w *world, key *storage.Key){
+		"another algorithm":         func(_ *world, key *storage.Key) { key.Algorithm = "EdDSA" },
+		"an unknown algorithm":      func(_ *world, key *storage.Key) { key.Algorithm = "none" },
+		"another public half":       func(w *world, key *storage.Key) { key.Public = w.keyRecords("introspection")[0].Public },
+		"no public half":            func(_ *world, key *storage.Key) { key.Public = json.RawMessage(`{"kty":"oct","k":"AA"}`) },
+		"another private half":      func(w *world, key *storage.Key) { key.Sealed = reseal(w, w.signingKey("introspection"), key) },
+		"no private half":           func(w *world, key *storage.Key) { key.Sealed = reseal(w, publicHalf(w.signingKey("access")), key) },
+		"a private half to publish": func(w *world, key *storage.Key) { key.Public = plain(w, w.signingKey("access")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			key := w.keyRecords("access")[0]
+			spoil(w, key)
+			// Another active one, so that the place is not empty.
+			if err := w.store.Txn(t.Context(), insertAuthority(foreignKey(t, "access", "ES256"))); err != nil {
+				t.Fatal(err)
+			}
+			key.ActiveAt = w.at(time.Second)
+			if err := w.store.Txn(t.Context(), updateAuthority(key)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := oauth.Open(t.Context(), w.config()); err == nil || !strings.Contains(err.Error(), key.ID) {
+				t.Fatalf("opened: %v", err)
+			}
+		})
+	}
+}
+
+func publicHalf(key jose.JSONWebKey) jose.JSONWebKey { return key.Public() }
+
+func plain(w *world, key jose.JSONWebKey) []byte {
+	w.tb.Helper()
+	raw, err := key.MarshalJSON()
 	if err != nil {
-		t.Fatal(err)
+		w.tb.Fatal(err)
 	}
-	change := storage.Change{Items: []storage.ChangeItem{{Kind: "keys", ID: key.ID}}}
-	if err := w.server.Apply(t.Context(), w.store, change); err != nil {
-		t.Fatal(err)
-	}
-	fresh := w.machine("app").text("access_token")
-	if part(t, fresh, 0)["kid"] != key.ID || !w.live(fresh) || !w.live(old) || len(w.jwks().Keys) != 2 {
-		t.Fatalf("signed by %v", part(t, fresh, 0))
-	}
-	key.State = "retired"
-	err = w.store.Txn(t.Context(), updateAuthority(key))
+	return raw
+}
+
+func reseal(w *world, key jose.JSONWebKey, record *storage.Key) []byte {
+	w.tb.Helper()
+	sealed, err := sealer{}.Seal(plain(w, key), "key|"+record.Ring+"|"+record.ID)
 	if err != nil {
-		t.Fatal(err)
+		w.tb.Fatal(err)
 	}
-	if err := w.server.Apply(t.Context(), w.store, change); err != nil {
-		t.Fatal(err)
+	return sealed
+}
+
+// The first tokens of an algorithm, asked for on many nodes at once, come from one key.
+func TestOneKeyPerAlgorithmHoweverManyAskFirst(t *testing.T) {
+	w := newWorld(t)
+	w.application("app", nil, func(a *storage.Application) { a.TokenSigningAlg = "EdDSA" })
+	nodes := []http.Handler{w.handler}
+	for range 2 {
+		w.build()
+		nodes = append(nodes, w.handler)
 	}
-	if w.live(fresh) || !w.live(old) {
-		t.Fatal("a retired key still verifies, or takes others with it")
+	replies := make([]reply, 12)
+	var group sync.WaitGroup
+	for n := range replies {
+		group.Go(func() {
+			node := &world{tb: t, handler: nodes[n%len(nodes)]}
+			replies[n] = node.machine("app")
+		})
 	}
+	group.Wait()
+	kids := map[any]bool{}
+	for _, r := range replies {
+		w.want(r, http.StatusOK, "")
+		kids[part(t, r.text("access_token"), 0)["kid"]] = true
+	}
+	if len(kids) != 1 || len(w.keyRecords("access")) != 2 {
+		t.Fatalf("signed by %v, %d keys", kids, len(w.keyRecords("access")))
+	}
+}
+
+// A key that cannot be made is an outage of those who want it, before anything of theirs is spent, and of nobody else.
+func TestNoKeyInAnOutage(t *testing.T) {
+	for name, cut := range map[string]func(w *world, down bool){
+		"store": func(w *world, down bool) { w.store.down.Store(down) },
+		"audit": func(w *world, down bool) {
+			if w.auditor.down = nil; down {
+				w.auditor.down = errors.New("disk full")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.application("plain", nil)
+			edwards := func(a *storage.Application) { a.TokenSigningAlg = "EdDSA" }
+			w.application("edwards", nil, edwards)
+			cut(w, true)
+			r := w.want(w.machine("edwards"), http.StatusServiceUnavailable, "temporarily_unavailable")
+			if r.Header().Get("Retry-After") == "" {
+				t.Error("no Retry-After")
+			}
+			w.want(w.machine("plain"), http.StatusOK, "")
+			cut(w, false)
+			if len(w.keyRecords("access")) != 1 {
+				t.Error("a key was stored")
+			}
+			w.want(w.machine("edwards"), http.StatusOK, "")
+		})
+	}
+	t.Run("a refresh token is not spent", func(t *testing.T) {
+		w := peopled(t)
+		refreshing := func(a *storage.Application) { a.GrantTypes = []string{"password", "refresh_token"} }
+		w.application("portal", nil, refreshing)
+		first := w.person("portal", "ada").text("refresh_token")
+		w.application("portal", nil, refreshing, func(a *storage.Application) { a.TokenSigningAlg = "EdDSA" })
+		w.auditor.down = errors.New("disk full")
+		w.want(w.token("portal", "grant_type", "refresh_token", "refresh_token", first), http.StatusServiceUnavailable, "temporarily_unavailable")
+		w.auditor.down = nil
+		sessions, err := storage.List[storage.Session](t.Context(), w.store, storage.Query{Limit: 10})
+		if err != nil || len(sessions) != 1 || sessions[0].Generation != 0 {
+			t.Fatalf("%d sessions, %v", len(sessions), err)
+		}
+		r := w.want(w.token("portal", "grant_type", "refresh_token", "refresh_token", first), http.StatusOK, "")
+		if part(t, r.text("access_token"), 0)["alg"] != "EdDSA" {
+			t.Fatal("another algorithm")
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -153,19 +154,18 @@ type Server struct {
 	// assertionAudiences are those that a client assertion may be for.
 	assertionAudiences []string
 
-	keys        *keys
-	refreshKeys *refreshKeys
-	ended       endedSessions
-	denied      deniedTokens
-	verified    verifiedTokens
-	held        heldRights
-	fetcher     *fetcher
-	externals   *externals
-	provider    *fosite.Fosite
-	metadata    document
+	keys      *keys
+	ended     endedSessions
+	denied    deniedTokens
+	verified  verifiedTokens
+	held      heldRights
+	fetcher   *fetcher
+	externals *externals
+	provider  *fosite.Fosite
+	metadata  document
 }
 
-// Open loads the signing keys, making the first one where there is none, the ended sessions and the revoked tokens. It refuses a
+// Open loads the keys of the four rings, making the first ones where there are none, the ended sessions and the revoked tokens. It refuses a
 // configuration with anything missing.
 func Open(ctx context.Context, c Config) (*Server, error) {
 	issuer, err := parseIssuer(c.Issuer)
@@ -217,12 +217,10 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	}
 	s.fetcher = newFetcher(c.Now, c.Logger, c.FetchPrivate)
 	s.externals = newExternals(c.Now, s.fetcher, c.ExternalIssuers)
-	s.keys = &keys{store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand}
-	if err := s.keys.open(ctx); err != nil {
-		return nil, fmt.Errorf("open oauth: %w", err)
+	s.keys = &keys{
+		store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand, making: make(chan struct{}, 1),
 	}
-	s.refreshKeys = &refreshKeys{store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand}
-	if err := s.refreshKeys.open(ctx); err != nil {
+	if err := s.keys.open(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}
 	if err := s.loadEnded(ctx); err != nil {
@@ -245,8 +243,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 }
 
 func (s *Server) tellKeys(ctx context.Context) {
-	ring := s.keys.current.Load()
-	s.logger.InfoContext(ctx, "signing keys loaded", "active", ring.kid, "published", len(ring.byHeader))
+	s.logger.InfoContext(ctx, "signing keys loaded", "active", s.keys.current.Load().kids())
 }
 
 var _ storage.Subscriber = (*Server)(nil)
@@ -265,14 +262,11 @@ func (s *Server) Apply(ctx context.Context, r storage.Reader, change storage.Cha
 	if !reload {
 		return nil
 	}
-	if err := s.refreshKeys.load(ctx, r); err != nil {
-		return err
-	}
 	before := s.keys.current.Load()
 	if err := s.keys.load(ctx, r); err != nil {
 		return err
 	}
-	if now := s.keys.current.Load(); now.kid != before.kid || now.jwks.etag != before.jwks.etag {
+	if now := s.keys.current.Load(); !maps.Equal(now.active, before.active) || now.jwks.etag != before.jwks.etag {
 		s.tellKeys(ctx)
 	}
 	return nil

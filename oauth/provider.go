@@ -198,13 +198,13 @@ var _ fositeoauth2.AccessTokenStrategy = accessTokens{}
 // AccessTokenSignature would name a row; there is none.
 func (accessTokens) AccessTokenSignature(context.Context, string) string { return "" }
 
-// GenerateAccessToken signs what respond prepared in the session.
+// GenerateAccessToken signs or seals what respond prepared in the session.
 func (a accessTokens) GenerateAccessToken(_ context.Context, requester fosite.Requester) (string, string, error) {
 	sess, ok := requester.GetSession().(*session)
 	if !ok || sess.claims == nil {
 		return "", "", errors.New("token request without claims")
 	}
-	token, err := a.server.keys.sign(sess.claims)
+	token, err := a.server.write(sess)
 	return token, "", err
 }
 

@@ -294,7 +294,7 @@ func (s *Server) newRefresh(sid string) (string, error) {
 	if _, err := io.ReadFull(s.rand, body[sidSize:]); err != nil {
 		return "", fmt.Errorf("read randomness: %w", err)
 	}
-	kid, sum := s.refreshKeys.mac(body)
+	kid, sum := s.keys.current.Load().mac(body)
 	return refreshPrefix + kid + "." + base64.RawURLEncoding.EncodeToString(body) + "." + base64.RawURLEncoding.EncodeToString(sum), nil
 }
 
@@ -305,12 +305,12 @@ func (s *Server) refreshSID(raw string) (string, bool) {
 		return "", false
 	}
 	parts := strings.Split(rest, ".")
-	if len(parts) != 3 || !canonical(parts[1]) || !canonical(parts[2]) {
+	if len(parts) != 3 {
 		return "", false
 	}
-	body, bodyErr := base64.RawURLEncoding.Strict().DecodeString(parts[1])
-	sum, sumErr := base64.RawURLEncoding.Strict().DecodeString(parts[2])
-	if bodyErr != nil || sumErr != nil || len(body) != sidSize+refreshRandom || !s.refreshKeys.check(parts[0], body, sum) {
+	body, bodyErr := decode(parts[1])
+	sum, sumErr := decode(parts[2])
+	if bodyErr != nil || sumErr != nil || len(body) != sidSize+refreshRandom || !s.keys.current.Load().check(parts[0], body, sum) {
 		return "", false
 	}
 	return base64.RawURLEncoding.EncodeToString(body[:sidSize]), true

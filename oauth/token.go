@@ -23,8 +23,11 @@ const (
 	grantRefreshToken      = "refresh_token"
 )
 
-// formatJWT is the only token format that exists now.
-const formatJWT = "jwt"
+// The token formats: one that resource servers read themselves, and one that only this server does.
+const (
+	formatJWT    = "jwt"
+	formatOpaque = "opaque"
+)
 
 // maxTenantID is the longest id of a tenant.
 const maxTenantID = 128
@@ -111,7 +114,8 @@ func (i *issue) question() policies.Question {
 		Resource: policies.Resource{Tenant: i.tenant, TenantEnabled: true, Exists: true},
 		Token: &policies.TokenRequest{
 			GrantType: i.grant, Named: i.ceiling.named, Candidates: i.ceiling.scopes(), Audiences: i.ceiling.audiences,
-			Lifetime: i.ceiling.lifetime, Tenant: i.tenant, Refresh: contains(app.GrantTypes, grantRefreshToken), Format: formatJWT,
+			Lifetime: i.ceiling.lifetime, Tenant: i.tenant, Refresh: contains(app.GrantTypes, grantRefreshToken),
+			Format: i.ceiling.format,
 		},
 	}
 }
@@ -145,6 +149,12 @@ func (i *issue) respond(ctx context.Context, d policies.Decision) (enforce.Reply
 	if given.lifetime < 1 {
 		return enforce.Reply{}, refusal(refused(i.grant)) // a window ends within this second
 	}
+	// A key that is missing is missed before a refresh token is spent.
+	if given.format == formatJWT {
+		if err := s.keys.ready(ctx, i.ceiling.algorithm); err != nil {
+			return enforce.Reply{}, fmt.Errorf("issue token: %w", err)
+		}
+	}
 	refresh := ""
 	jti, err := s.randomID()
 	if err != nil {
@@ -156,7 +166,7 @@ func (i *issue) respond(ctx context.Context, d policies.Decision) (enforce.Reply
 			return enforce.Reply{}, err
 		}
 	}
-	i.session.claims = i.claims(jti, given)
+	i.session.claims, i.session.format, i.session.algorithm = i.claims(jti, given), given.format, i.ceiling.algorithm
 	for _, scope := range given.scopes {
 		i.requester.GrantScope(scope)
 	}
@@ -315,6 +325,8 @@ type session struct {
 	epoch   int64 // of the resource owner, from before the password was checked
 	expires time.Time
 	claims  *claims
+	// format and algorithm are those of the access token.
+	format, algorithm string
 }
 
 var _ fosite.Session = (*session)(nil)

@@ -1,6 +1,11 @@
 package oauth_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/policies/enforce"
@@ -223,9 +230,11 @@ func TestBasicOnTheAdminAPI(t *testing.T) {
 // S-J7: a credential too long to be one is refused before anything is split.
 func TestSJ07HugeCredentialsCostNothing(t *testing.T) {
 	w := newWorld(t)
-	huge := strings.Repeat(".", 1<<20)
-	if allocs := testing.AllocsPerRun(100, func() { w.live(huge) }); allocs > 4 {
-		t.Fatalf("%v allocations", allocs)
+	head := w.opaqueToken()[:13]
+	for _, huge := range []string{strings.Repeat(".", 1<<20), head + strings.Repeat("A", 1<<20)} {
+		if allocs := testing.AllocsPerRun(100, func() { w.live(huge) }); allocs > 4 {
+			t.Fatalf("%s...: %v allocations", huge[:13], allocs)
+		}
 	}
 }
 
@@ -251,4 +260,115 @@ func TestRememberedTokensStillDie(t *testing.T) {
 	if w.live(token) {
 		t.Fatal("outlived the global epoch")
 	}
+}
+
+// S-J5: what is genuine as something else is no access token, at an API and at introspection.
+func TestSJ05OtherTokensAreNoAccessTokens(t *testing.T) {
+	w := peopled(t)
+	w.application("portal", []string{"ledger:read"}, func(a *storage.Application) {
+		a.GrantTypes = []string{"password", "refresh_token", "client_credentials"}
+	})
+	login := w.person("portal", "ada")
+	access, refresh := login.text("access_token"), login.text("refresh_token")
+	if access == "" || refresh == "" {
+		t.Fatalf("%s", login.Body)
+	}
+	key, now := w.signingKey("access"), w.now().Unix()
+	replies := w.signingKey("introspection")
+	of := func(typ string) map[string]any { return map[string]any{"kid": key.KeyID, "typ": typ} }
+	claims := part(t, access, 1)
+	identity := map[string]any{
+		"iss": issuer, "sub": ada, "aud": "portal", "azp": "portal", "iat": now, "nbf": now, "exp": now + 60, "jti": "j", "nonce": "n",
+	}
+	assertion := map[string]any{"iss": "portal", "sub": "portal", "aud": issuer, "iat": now, "nbf": now, "exp": now + 60, "jti": "j"}
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kid, opaqueKey := w.secretKey("opaque")
+	_, refreshKey := w.secretKey("refresh")
+	for name, token := range map[string]string{
+		"a refresh token":                              refresh,
+		"a refresh token that calls itself sealed":     "sat_" + strings.TrimPrefix(refresh, "writ_rt_"),
+		"a refresh token with the prefix of the other": "sat_" + kid + "_" + strings.Split(refresh, ".")[1],
+		"an ID token of our own key":                   forge(t, jose.ES256, key.Key, identity, of("JWT")),
+		"an ID token that calls itself an access one":  forge(t, jose.ES256, key.Key, identity, of("at+jwt")),
+		"access claims in an ID token":                 forge(t, jose.ES256, key.Key, claims, of("JWT")),
+		"access claims in a logout token":              forge(t, jose.ES256, key.Key, claims, of("logout+jwt")),
+		"access claims in an introspection reply": forge(t, jose.ES256, replies.Key, claims,
+			map[string]any{"kid": replies.KeyID, "typ": "token-introspection+jwt"}),
+		"a client assertion": forge(t, jose.ES256, private, assertion, map[string]any{"kid": "of the client", "typ": "JWT"}),
+		"a client assertion that calls itself an access token": forge(t, jose.ES256, private, claims, of("at+jwt")),
+		"a client assertion of our own key":                    forge(t, jose.ES256, key.Key, assertion, of("at+jwt")),
+		"access claims sealed with the refresh key":            sealedBy(t, refreshKey, kid, "sat_"+kid+"_", payload(t, claims)),
+		"a refresh token, sealed":                              sealedBy(t, opaqueKey, kid, "sat_"+kid+"_", []byte(refresh)),
+	} {
+		if r := w.end(token, ""); r.Code != http.StatusUnauthorized || r.text("error") != "invalid_token" {
+			t.Errorf("%s as a bearer: %d %s", name, r.Code, r.Body)
+		}
+		if name == "a refresh token" {
+			continue // introspection may know it as what it is
+		}
+		if r := w.introspect("portal", token); strings.TrimSpace(r.Body.String()) != `{"active":false}` {
+			t.Errorf("%s at introspection: %d %s", name, r.Code, r.Body)
+		}
+	}
+	if r := w.introspect("portal", access); r.JSON["active"] != true {
+		t.Fatalf("the control: %s", r.Body)
+	}
+	w.want(w.end(access, ""), http.StatusNoContent, "")
+}
+
+// F-30: nothing that was not made here costs a read, whatever form it has, and wherever it is shown.
+func TestF30UnknownTokensCostNoRead(t *testing.T) {
+	w := peopled(t)
+	w.application("portal", []string{"ledger:read"}, func(a *storage.Application) { a.GrantTypes = []string{"password", "refresh_token"} })
+	login := w.person("portal", "ada")
+	signed, refresh, sealed := login.text("access_token"), login.text("refresh_token"), w.opaqueToken()
+	random := make([]byte, 400)
+	_, _ = rand.Read(random)
+	noise := base64.RawURLEncoding.EncodeToString(random)
+	header, body, _ := strings.Cut(signed, ".")
+	claims, _, _ := strings.Cut(body, ".")
+	before := w.store.calls.Load()
+	for name, token := range map[string]string{
+		"a JWT of our header and claims":   header + "." + claims + "." + noise[:86],
+		"a JWT of our header":              header + "." + noise + "." + noise[:86],
+		"a JWT of another header":          noise[:40] + "." + claims + "." + noise[:86],
+		"a sealed token of our kid":        sealed[:13] + noise,
+		"a sealed token of another kid":    "sat_00000000_" + noise,
+		"a refresh token of our kid":       refresh[:len("writ_rt_")+9] + noise[:64] + "." + noise[:43],
+		"a refresh token of our session":   refresh[:strings.LastIndexByte(refresh, '.')+1] + noise[:43],
+		"a refresh token of another kid":   "writ_rt_00000000." + noise[:64] + "." + noise[:43],
+		"what a stored token would be":     noise[:43],
+		"an identifier with an injection":  `{"$ne": null}`,
+		"the id of a session":              part(t, signed, 1)["sid"].(string),
+		"the id of a token":                part(t, signed, 1)["jti"].(string),
+		"nothing of any form, but of size": strings.Repeat("sat_", 1000),
+	} {
+		if r := w.introspect("portal", token); strings.TrimSpace(r.Body.String()) != `{"active":false}` {
+			t.Errorf("%s: %d %s", name, r.Code, r.Body)
+		}
+		w.want(w.revoke("portal", token), http.StatusOK, "")
+		w.want(w.end(token, ""), http.StatusUnauthorized, "invalid_token")
+		w.want(w.token("portal", "grant_type", "refresh_token", "refresh_token", token), http.StatusBadRequest, "invalid_grant")
+		if calls := w.store.calls.Load() - before; calls != 0 {
+			t.Fatalf("%s: %d store calls", name, calls)
+		}
+	}
+	for _, token := range []string{signed, sealed} {
+		if !w.live(token) {
+			t.Fatal("a control is not accepted: the table proves nothing")
+		}
+	}
+	w.want(w.token("portal", "grant_type", "refresh_token", "refresh_token", refresh), http.StatusOK, "")
+}
+
+func payload(tb testing.TB, claims map[string]any) []byte {
+	tb.Helper()
+	raw, err := json.Marshal(claims)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return raw
 }

@@ -81,11 +81,7 @@ func newWorld(tb testing.TB, changes ...change) *world {
 // build opens the server on the world's store; again for a restart.
 func (w *world) build(changes ...change) {
 	w.tb.Helper()
-	logger := slog.New(slog.NewJSONHandler(w.logged, nil))
-	config := oauth.Config{
-		Issuer: issuer, Store: w.store, Sealer: sealer{}, Directory: w.directory, Passwords: w.passwords, Secrets: w.secrets,
-		Auditor: w.auditor, PDP: rules(w.tb), Now: w.now, Logger: logger, RefreshGrace: oauth.DefaultRefreshGrace,
-	}
+	config := w.config()
 	w.decisions = policies.NewLog(policies.LogConfig{Writer: w.logged, Now: w.now})
 	w.tb.Cleanup(func() { _ = w.decisions.Close(context.Background()) })
 	mounted := enforce.Config{PDP: rules(w.tb), Log: w.decisions, Now: w.now}
@@ -101,6 +97,14 @@ func (w *world) build(changes ...change) {
 	mounted.Open, mounted.Fallback = server.OpenRoutes(), server.Plane()
 	if w.handler, err = enforce.Mount(mounted); err != nil {
 		w.tb.Fatal(err)
+	}
+}
+
+func (w *world) config() oauth.Config {
+	return oauth.Config{
+		Issuer: issuer, Store: w.store, Sealer: sealer{}, Directory: w.directory, Passwords: w.passwords, Secrets: w.secrets,
+		Auditor: w.auditor, PDP: rules(w.tb), Now: w.now, Logger: slog.New(slog.NewJSONHandler(w.logged, nil)),
+		RefreshGrace: oauth.DefaultRefreshGrace,
 	}
 }
 

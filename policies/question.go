@@ -96,7 +96,7 @@ type Resource struct {
 	Before, After *Facts
 	// Changes names what the request changes: "name", "description", "username", "email", "properties", "attributes",
 	// "status" (is_active, suspended_at), "window", "addresses", "grants", "roles", "groups", "scopes", "audiences", "serves",
-	// "grant_types", "auth_method", "token" (format, lifetime, rotation), "tenant", "password", "secrets", "inherits", "enabled",
+	// "grant_types", "auth_method", "token" (format, algorithm, lifetime, rotation), "tenant", "password", "secrets", "inherits", "enabled",
 	// "protected", "retrievable", "redirect_uris", "create", "delete".
 	Changes []string
 	// OtherOwners counts the usable full administrators among the users that would remain beside those this change touches;

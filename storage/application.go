@@ -26,6 +26,8 @@ type Application struct {
 	JWKSURI string          `json:"jwks_uri,omitempty"`
 	// TokenFormat is "jwt" or "opaque"; empty is "jwt".
 	TokenFormat string `json:"token_format,omitempty"`
+	// TokenSigningAlg is "ES256", "RS256" or "EdDSA", for tokens of the format "jwt"; empty is "ES256".
+	TokenSigningAlg string `json:"token_signing_alg,omitempty"`
 	// TokenLifetime is in seconds; 0 is the server's default.
 	TokenLifetime   int64    `json:"token_lifetime,omitempty"`
 	RefreshRotation *bool    `json:"refresh_rotation,omitempty"`

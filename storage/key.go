@@ -5,16 +5,19 @@ import (
 	"time"
 )
 
-// Key is a signing key. Its id is the kid, the RFC 7638 thumbprint of the public key.
+// Key is a key of the server. Its id is the kid: for a key pair the RFC 7638 thumbprint of the public half, for a secret key eight
+// random hexadecimal digits.
 type Key struct {
 	Meta
-	// Ring is "access" for access tokens.
+	// Ring is what the key is for: "access" (JWTs), "introspection" (signed replies), "opaque" (sealed tokens) or "refresh".
 	Ring string `json:"ring"`
-	// Algorithm is a JWS alg; State is "next", "active", "retiring" or "retired".
-	Algorithm string          `json:"alg"`
-	State     string          `json:"state"`
-	Public    json.RawMessage `json:"public,omitempty"`
-	// Sealed is the private JWK, sealed with the key encryption key.
+	// Algorithm is a JOSE name: "ES256", "RS256" or "EdDSA", or "XC20P" and "HS256" for secret keys. State is "next", "active",
+	// "retiring" or "retired".
+	Algorithm string `json:"alg"`
+	State     string `json:"state"`
+	// Public is the public JWK of a key pair.
+	Public json.RawMessage `json:"public,omitempty"`
+	// Sealed is the private JWK, or the secret key as it is, sealed with the key encryption key.
 	Sealed   []byte     `json:"sealed"`
 	ActiveAt *time.Time `json:"active_at,omitempty"`
 }

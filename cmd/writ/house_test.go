@@ -59,6 +59,7 @@ func homes() map[string][]string {
 		"github.com/ory/fosite":                       {"oauth"},
 		"github.com/go-jose/go-jose":                  {"oauth"},
 		"golang.org/x/crypto/argon2":                  {"identity"},
+		"golang.org/x/crypto/chacha20poly1305":        {"oauth", "cmd/writ"}, // writ bench measures what it costs
 		"go.mongodb.org/mongo-driver":                 {"storage/mongo"},
 		"modernc.org/sqlite":                          {"storage/sqlite"},
 		"github.com/tink-crypto/tink-go":              {"storage/seal"},
