@@ -26,9 +26,7 @@ const (
 	// assertionType is RFC 7523, section 2.2.
 	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-	// maxAssertionAge is how long an assertion is good at most, and how long ago it was made.
-	maxAssertionAge = 5 * time.Minute
-	maxAssertionID  = 256
+	maxAssertionID = 256
 	// maxAssertionKeys is how many keys are tried where the assertion does not say which one it was signed with.
 	maxAssertionKeys = 16
 	// usedMargin is how much longer than the assertion its use is remembered: no node's clock, and no store's, is further ahead of
@@ -119,10 +117,10 @@ func (m members) audience() (string, bool) {
 	return several[0], true
 }
 
-// inTime reports whether now lies between the assertion's times, which another clock gave it.
-func (a *assertion) inTime(now time.Time) bool {
+// inTime reports whether now lies between the assertion's times, which another clock gave it, and they are within age of now.
+func (a *assertion) inTime(now time.Time, age time.Duration) bool {
 	earliest, latest := now.Add(-skew).Unix(), now.Add(skew).Unix()
-	oldest, furthest := now.Add(-skew-maxAssertionAge).Unix(), now.Add(skew+maxAssertionAge).Unix()
+	oldest, furthest := now.Add(-skew-age).Unix(), now.Add(skew+age).Unix()
 	return a.expires > earliest && a.expires <= furthest && a.notBefore <= latest &&
 		(a.issued == nil || *a.issued >= oldest && *a.issued <= latest)
 }
@@ -166,7 +164,8 @@ func verifiesWith(key any, algorithm string) (ok bool) {
 // costs one look-up and no fetch; whatever is wrong with an assertion, the reply is that to a wrong secret.
 func (s *Server) assertedClient(ctx context.Context, presented credentials) (*client, error) {
 	a, ok := parseAssertion(presented.assertion)
-	if !ok || (presented.id != "" && presented.id != a.client) || !contains(s.assertionAudiences, a.audience) || !a.inTime(s.now()) {
+	if !ok || (presented.id != "" && presented.id != a.client) || !contains(s.assertionAudiences, a.audience) ||
+		!a.inTime(s.now(), s.assertionAge) {
 		return nil, refusal(codeInvalidClient)
 	}
 	app, err := s.application(a.client)

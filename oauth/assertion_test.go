@@ -434,6 +434,18 @@ func TestA04WrongAssertions(t *testing.T) {
 	w.want(w.assert("/oauth2/token", signed(nil, nil)()), http.StatusOK, "")
 }
 
+func TestA04TheMaximumAgeIsConfigured(t *testing.T) {
+	w := newWorld(t, func(_ *enforce.Config, o *oauth.Config) { o.AssertionMaxAge = time.Hour })
+	k := newProof(t, jose.ES256, "")
+	w.application("app", nil, provenBy(t, k))
+	long := doc{"exp": w.now().Add(time.Hour).Unix(), "iat": w.now().Add(-time.Hour).Unix(), "jti": "one"}
+	w.want(w.asserted(k, "app", long, nil), http.StatusOK, "")
+	w.advance(time.Hour - time.Second)
+	w.wantAsWrongSecret(w.asserted(k, "app", doc{"jti": "one"}, nil)) // for as long as it could live
+	w.wantAsWrongSecret(w.asserted(k, "app", doc{"exp": w.now().Add(2 * time.Hour).Unix()}, nil))
+	w.wantAsWrongSecret(w.asserted(k, "app", doc{"iat": w.now().Add(-2 * time.Hour).Unix()}, nil))
+}
+
 func TestSJ1AndSJ2UnsignedAndSymmetricAssertions(t *testing.T) {
 	w := newWorld(t)
 	k := newProof(t, jose.RS256, "")

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -124,6 +125,8 @@ func TestOpenRefusesHalfAConfiguration(t *testing.T) {
 		"no clock":           func(c *oauth.Config) { c.Now = nil },
 		"no logger":          func(c *oauth.Config) { c.Logger = nil },
 		"lifetime too long":  func(c *oauth.Config) { c.AccessTokenLifetime = 48 * oauth.DefaultSessionLifetime },
+		"assertions too old": func(c *oauth.Config) { c.AssertionMaxAge = 2 * time.Hour },
+		"assertions too new": func(c *oauth.Config) { c.AssertionMaxAge = 1 },
 		"lifetime too short": func(c *oauth.Config) { c.AccessTokenLifetime = 1 },
 	} {
 		config := whole

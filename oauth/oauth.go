@@ -33,6 +33,10 @@ const (
 	DefaultRefreshGrace = 10 * time.Second
 	// MaxRefreshGrace caps the grace: for so long a stolen refresh token may be used beside its owner.
 	MaxRefreshGrace = 5 * time.Minute
+	// DefaultAssertionMaxAge is how far off the end of a client assertion may be, and how long ago it was made.
+	DefaultAssertionMaxAge = 5 * time.Minute
+	// MaxAssertionMaxAge caps what may be configured.
+	MaxAssertionMaxAge = time.Hour
 	// MaxAccessTokenLifetime caps what an application or a policy may ask for.
 	MaxAccessTokenLifetime = 24 * time.Hour
 )
@@ -126,6 +130,8 @@ type Config struct {
 	// AssertionAudienceTokenEndpoint takes client assertions whose audience is the token endpoint, beside those for the issuer: what
 	// RFC 7523 said before draft-ietf-oauth-rfc7523bis. False is the issuer only.
 	AssertionAudienceTokenEndpoint bool
+	// AssertionMaxAge is how far off the end of a client assertion may be, and how long ago it was made; 0 is DefaultAssertionMaxAge.
+	AssertionMaxAge time.Duration
 	// ExternalIssuers are other authorization servers whose access tokens the APIs take; nil is none.
 	ExternalIssuers []ExternalIssuer
 	// FetchPrivate lets documents of other servers be fetched from private networks.
@@ -153,6 +159,7 @@ type Server struct {
 	sealer      Sealer
 	// assertionAudiences are those that a client assertion may be for.
 	assertionAudiences []string
+	assertionAge       time.Duration
 
 	keys      *keys
 	ended     endedSessions
@@ -199,6 +206,12 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if c.RefreshGrace < 0 || c.RefreshGrace > MaxRefreshGrace {
 		return nil, fmt.Errorf("open oauth: the refresh grace must lie between 0s and %s", MaxRefreshGrace)
 	}
+	if c.AssertionMaxAge == 0 {
+		c.AssertionMaxAge = DefaultAssertionMaxAge
+	}
+	if c.AssertionMaxAge < time.Second || c.AssertionMaxAge > MaxAssertionMaxAge {
+		return nil, fmt.Errorf("open oauth: the age of client assertions must lie between 1s and %s", MaxAssertionMaxAge)
+	}
 	if c.AccessTokenLifetime < time.Second || c.AccessTokenLifetime > MaxAccessTokenLifetime {
 		return nil, fmt.Errorf("open oauth: the access token lifetime must lie between 1s and %s", MaxAccessTokenLifetime)
 	}
@@ -211,7 +224,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 		now: c.Now, rand: c.Rand, logger: c.Logger, lifetime: c.AccessTokenLifetime,
 		refreshLife: c.RefreshTokenLifetime, sessionLife: c.SessionLifetime, grace: c.RefreshGrace, sealer: c.Sealer,
 	}
-	s.assertionAudiences = []string{s.issuer}
+	s.assertionAudiences, s.assertionAge = []string{s.issuer}, c.AssertionMaxAge
 	if c.AssertionAudienceTokenEndpoint {
 		s.assertionAudiences = append(s.assertionAudiences, s.origin+tokenPath)
 	}

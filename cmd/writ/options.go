@@ -53,6 +53,7 @@ type Config struct {
 	RefreshTokenLifetime, SessionLifetime time.Duration // end of a session after its last use, and however much it is used
 	RefreshGrace                          time.Duration // how long a used refresh token gives the same successor; 0: every second use is a reuse
 	AssertionAudienceTokenEndpoint        bool          // client assertions may name the token endpoint, beside the issuer
+	AssertionMaxAge                       time.Duration // how far off the end of a client assertion may be, and how long ago it was made
 	PasswordMinimum                       int           // characters
 
 	LogLevel  string // "debug", "info", "warn" or "error"
@@ -77,8 +78,8 @@ func defaults() Config {
 		DecisionLog:    "stdout", DecisionLogQueue: 4096,
 		AccessTokenLifetime: time.Hour, PasswordMinimum: 12,
 		RefreshTokenLifetime: oauth.DefaultRefreshTokenLifetime, SessionLifetime: oauth.DefaultSessionLifetime,
-		RefreshGrace: oauth.DefaultRefreshGrace,
-		LogLevel:     "info", LogFormat: "json",
+		RefreshGrace: oauth.DefaultRefreshGrace, AssertionMaxAge: oauth.DefaultAssertionMaxAge,
+		LogLevel: "info", LogFormat: "json",
 	}
 }
 
@@ -125,6 +126,7 @@ func options(c *Config) []option {
 			key: "assertion_audience_token_endpoint", field: &c.AssertionAudienceTokenEndpoint,
 			usage: "take client assertions that name the token endpoint as audience, beside the issuer",
 		},
+		{key: "assertion_max_age", field: &c.AssertionMaxAge, usage: "longest life of a client assertion"},
 		{key: "password_minimum", field: &c.PasswordMinimum, usage: "least length of a password, in characters"},
 		{key: "log_level", field: &c.LogLevel, usage: "debug, info, warn or error"},
 		{key: "log_format", field: &c.LogFormat, usage: "json or text"},

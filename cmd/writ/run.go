@@ -91,7 +91,7 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 		Issuer: config.Issuer, Store: n.store, Sealer: sealer, Directory: n.room, Passwords: n.room, Secrets: n.room, Auditor: n.room,
 		PDP: n.pdp, Now: now, Logger: logger, AccessTokenLifetime: config.AccessTokenLifetime,
 		RefreshTokenLifetime: config.RefreshTokenLifetime, SessionLifetime: config.SessionLifetime, RefreshGrace: config.RefreshGrace,
-		AssertionAudienceTokenEndpoint: config.AssertionAudienceTokenEndpoint,
+		AssertionAudienceTokenEndpoint: config.AssertionAudienceTokenEndpoint, AssertionMaxAge: config.AssertionMaxAge,
 		ExternalIssuers: config.ExternalIssuers, FetchPrivate: config.AllowPrivateJWKS,
 	}); err != nil {
 		return nil, fmt.Errorf("oauth: %w", err)

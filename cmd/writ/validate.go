@@ -163,6 +163,9 @@ func (c *Config) validateLimits(wrong func(key, format string, args ...any)) {
 	if c.RefreshGrace < 0 || c.RefreshGrace > oauth.MaxRefreshGrace {
 		wrong("refresh_grace", "%s is not between 0s and %s", c.RefreshGrace, oauth.MaxRefreshGrace)
 	}
+	if c.AssertionMaxAge < time.Second || c.AssertionMaxAge > oauth.MaxAssertionMaxAge {
+		wrong("assertion_max_age", "%s is not between 1s and %s", c.AssertionMaxAge, oauth.MaxAssertionMaxAge)
+	}
 	if c.AccessTokenLifetime < time.Second || c.AccessTokenLifetime > 24*time.Hour {
 		wrong("access_token_lifetime", "%s is not between 1s and 24h", c.AccessTokenLifetime)
 	}
