@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -193,20 +192,38 @@ func (s *Server) assertedClient(ctx context.Context, presented credentials) (*cl
 	return found, nil
 }
 
-// clientKeys are the keys that an application has registered, by value or by reference: those with this key id, or all where it is
-// empty.
+// clientKeys are the keys that an application has registered, by value or by reference, and that may be the one of a key id. Whether
+// there is a new one is asked only where none may be.
 func (s *Server) clientKeys(ctx context.Context, app *storage.Application, kid string) ([]jose.JSONWebKey, error) {
-	switch {
-	case app.JWKSURI != "":
-		return s.fetcher.keys(ctx, app.JWKSURI, kid)
-	case len(app.JWKS) == 0:
-		return nil, nil
+	if app.JWKSURI == "" {
+		if len(app.JWKS) == 0 {
+			return nil, nil
+		}
+		keys, err := parseKeySet(app.JWKS)
+		return named(keys, kid), err
 	}
-	keys, err := parseKeySet(app.JWKS)
-	if kid == "" || err != nil {
-		return keys, err
+	keys, err := s.fetcher.keys(ctx, app.JWKSURI, "")
+	if err != nil {
+		return nil, err
 	}
-	return slices.DeleteFunc(keys, func(key jose.JSONWebKey) bool { return key.KeyID != kid }), nil
+	if found := named(keys, kid); len(found) > 0 || kid == "" {
+		return found, nil
+	}
+	return s.fetcher.keys(ctx, app.JWKSURI, kid)
+}
+
+// named are the keys of this id and those without one, or all where there is no id to look for.
+func named(keys []jose.JSONWebKey, kid string) []jose.JSONWebKey {
+	if kid == "" {
+		return keys
+	}
+	var found []jose.JSONWebKey
+	for _, key := range keys {
+		if key.KeyID == kid || key.KeyID == "" {
+			found = append(found, key)
+		}
+	}
+	return found
 }
 
 // presentedKey is the context key of the request that presents an assertion.

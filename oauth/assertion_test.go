@@ -234,6 +234,22 @@ func TestA01ClientAssertions(t *testing.T) {
 	}
 }
 
+func TestA01AKeyWithoutAnIDIsFoundByAny(t *testing.T) {
+	w := newWorld(t)
+	k := newProof(t, jose.ES256, "")
+	other := newProof(t, jose.ES256, "other")
+	s := newKeyServer(t, other, k)
+	w.application("value", nil, provenBy(t, other, k))
+	w.application("reference", nil, s.at)
+	for _, id := range []string{"value", "reference"} {
+		for _, kid := range []any{nil, "", "thumbprint"} {
+			w.want(w.asserted(k, id, nil, doc{"kid": kid}), http.StatusOK, "")
+		}
+		w.wantAsWrongSecret(w.asserted(k, id, nil, doc{"alg": "EdDSA", "kid": "other"}))
+	}
+	s.want(t, 1)
+}
+
 func TestA02TheAudienceIsTheIssuerAlone(t *testing.T) {
 	const endpoint = issuer + "/oauth2/token"
 	for _, compatible := range []bool{false, true} {
