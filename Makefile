@@ -27,12 +27,13 @@ image: ## the image (IMAGE=writ:dev); nothing is pulled
 		echo 'image: no certificate authorities found here: mount some, see docs/operations.md'
 	docker build --file deploy/Dockerfile --tag $(IMAGE) .build/image
 
-test: lint ## everything this machine can run without containers: lint, Go, Rego, e2e on both stores
+test: lint ## everything this machine can run without containers: lint, Go, Rego, a little fuzzing, e2e on both stores
 	@command -v curl >/dev/null 2>&1 || echo 'curl: not here; the curl lines of writ dev and of the documents are not run'
 	go test $$(go list ./... | grep -v -e /e2e$$ -e /storage/mongo$$)
 	go test -count=1 -v ./storage/mongo
 	cd e2e/mongowire && go test ./...
 	cd e2e/clients && go test -count=1 -v ./...
+	.ci/fuzz 2000x
 	E2E_REQUIRE_CONTAINERS= E2E_RUNNER=process E2E_STORE=sqlite go test -count=1 -v ./e2e
 	E2E_REQUIRE_CONTAINERS= E2E_RUNNER=process E2E_STORE=mongo go test -count=1 -v ./e2e
 	@if [ "$$E2E_REQUIRE_CONTAINERS" = 1 ]; then $(MAKE) containers; else \
@@ -67,15 +68,7 @@ microbench: ## benchmarks beside the code, with allocations (go test -bench)
 	go test -run '^$$' -bench . -benchmem ./...
 
 fuzz: ## each fuzz target for FUZZTIME=30s (or 2000x), with its executions; a finding stays in testdata/fuzz
-	@set -e; mkdir -p .build; log=$(CURDIR)/.build/fuzz.log; \
-	for file in $$(find . -name '*_test.go' -exec grep -l '^func Fuzz' {} + | sort); do \
-		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
-			(cd $$(dirname $$file) && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .) >$$log 2>&1 || { cat $$log; exit 1; }; \
-			count=$$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' $$log | tail -n 1); \
-			test "$${count:-0}" -gt 0 || { cat $$log; echo "$$target: nothing was executed"; exit 1; }; \
-			echo "$$(dirname $$file) $$target: $$count executions"; \
-		done; \
-	done
+	WRIT_FUZZ_CORPUS=.build/fuzz .ci/fuzz $(FUZZTIME)
 
 ci: ## what continuous integration runs
 	.ci/run

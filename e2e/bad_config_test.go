@@ -154,7 +154,7 @@ func TestStartErrorsAreFatalAndSayWhatToDo(t *testing.T) {
 		},
 		"a data directory in use":         {env: map[string]string{"WRIT_DATA_DIR": s.data()}, naming: []string{"data"}},
 		"a data directory that is a file": {env: map[string]string{"WRIT_DATA_DIR": blocked}},
-		"a key file that others may read": {env: map[string]string{"WRIT_KEK_FILE": openKEK}, naming: []string{"0600"}},
+		"a key file that others may read": {env: map[string]string{"WRIT_KEK_FILE": openKEK}, naming: []string{"0644", "chmod 600"}},
 		"MongoDB without the nodes' key": {
 			env:    map[string]string{"WRIT_MONGODB_URI": mongo, "WRIT_DATA_DIR": ""},
 			naming: []string{"kek_file", "openssl"},

@@ -134,7 +134,7 @@ func (c *scenario) wantNoEcho() *scenario {
 // everything reads all that is stored, as far as the admin API shows it.
 func (c *scenario) everything() map[string][]byte {
 	out := map[string][]byte{}
-	for _, path := range []string{"/v1/users", "/v1/groups", "/v1/roles", "/v1/applications", "/v1/tenants"} {
+	for _, path := range []string{"/v1/users", "/v1/groups", "/v1/roles", "/v1/applications", "/v1/tenants", "/v1/keys"} {
 		c.get(path + "?limit=100").wantStatus(200)
 		out[path] = c.last.body
 		for _, id := range c.items("id") {

@@ -245,7 +245,7 @@ func TestSeedM12TenantFieldNarrowsTheToken(t *testing.T) {
 		wantSame(wrong)
 }
 
-func TestSeedM14OnlyTheAuthorizationHeaderCarriesAToken(t *testing.T) {
+func TestSeedM14AndST6OnlyTheAuthorizationHeaderCarriesAToken(t *testing.T) {
 	c := story(t, shared(t)).root()
 	token := c.token(c.newApp(object{"grants": grants("iam/groups:read")}))
 	c.as("").with("Authorize", "Bearer "+token).get("/v1/groups").wantUnauthorized()

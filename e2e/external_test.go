@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -286,6 +287,20 @@ func other(t *testing.T, o *outsider) *outsider {
 	a := newOutsider(t)
 	a.rotate(o.kid)
 	return a
+}
+
+// TestTheExternalIssuersOfTheGuide holds the operations guide's example to what a server would start with.
+func TestTheExternalIssuersOfTheGuide(t *testing.T) {
+	binaryOnly(t)
+	text, _ := guide(t, "docs/operations.md")
+	found := regexp.MustCompile("(?s)```yaml\n(external_issuers:.*?)```").FindStringSubmatch(text)
+	if found == nil {
+		t.Fatal("the guide has no example")
+	}
+	out := suite.runner.Command(t.Context(), Options{Config: found[1]}, "config", "validate")
+	if out.Code != 0 || out.Stderr != "" {
+		t.Errorf("exit code %d: %s", out.Code, out.Stderr)
+	}
 }
 
 func TestSeedP08ExternalIssuersThatWillNotDo(t *testing.T) {

@@ -125,6 +125,23 @@ func TestAChangeOnOneNodeBindsOnAnother(t *testing.T) {
 				func() { b.token(second) },
 				func() { b.ask(second, "grant_type", "client_credentials").wantOAuthError(401, "invalid_client") }
 		}},
+		{"a key is rotated at once", func(a, b *scenario) (change, before, after func()) {
+			made, old, fresh := a.newApp(object{}), a.activeKey("access", "ES256"), ""
+			return func() {
+				a.post("/v1/keys", object{"ring": "access", "alg": "ES256", "now": true}).wantStatus(201)
+				fresh = a.text("/kid")
+			}, func() { b.signedBy(made, old) }, func() { b.live(b.signedBy(made, fresh)) }
+		}},
+		{"a key is retired", func(a, b *scenario) (change, before, after func()) {
+			a.as(basic("root", a.s.Secret)) // a token of the old key ends with it
+			made, old := a.newApp(object{}), a.activeKey("access", "ES256")
+			token, fresh := "", ""
+			return func() {
+					a.delete("/v1/keys/" + old).wantStatus(204)
+					fresh = a.activeKey("access", "ES256")
+				}, func() { token = b.signedBy(made, old); b.live(token) },
+				func() { b.dead(token); b.live(b.signedBy(made, fresh)) }
+		}},
 	} {
 		var took []time.Duration
 		for range rounds {

@@ -61,7 +61,7 @@ func TestT03SecretTravelsAsRegistered(t *testing.T) {
 	}
 }
 
-func TestT04SecretInTheQueryIsNone(t *testing.T) {
+func TestT04AndST5SecretInTheQueryIsNone(t *testing.T) {
 	c := story(t, shared(t)).root()
 	a := c.newApp(object{})
 	c.as("").form("/oauth2/token?client_id="+a.ID+"&client_secret="+url.QueryEscape(a.Secret), fields("grant_type",

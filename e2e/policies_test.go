@@ -120,7 +120,7 @@ func TestSeedP05UserTokensOnTheManagementAPI(t *testing.T) {
 	c.eventually(swapWithin, func() { c.get("/v1/groups").wantStatus(200) })
 }
 
-func TestSeedP06AudienceFitsThePlane(t *testing.T) {
+func TestSeedP06AndSJ6AudienceFitsThePlane(t *testing.T) {
 	c := story(t, shared(t)).root()
 	both := c.newApp(object{"grants": grants("iam/groups:read")})
 	management := c.newApp(object{"audiences": list{c.s.Public + "/management"}, "grants": grants("iam/groups:read")})

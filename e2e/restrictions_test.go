@@ -221,6 +221,56 @@ func TestSeedG06NoDetourGainsARight(t *testing.T) {
 	c.askLogin(c.front(), strongUser).wantStatus(200)
 }
 
+// A credential that carries less than its identity holds gives no more than it carries, in whatever form it comes, and does not become
+// a wider one.
+func TestST20ANarrowCredentialMintsNoWiderOne(t *testing.T) {
+	c := story(t, shared(t)).root()
+	narrow := []string{"iam/applications:write", "iam/applications:write_scopes", "iam/groups:read"}
+	holds := grants(append(narrow, "iam/users:*", "ledger:read")...)
+	ceiling := list{}
+	for _, scope := range narrow {
+		ceiling = append(ceiling, scope)
+	}
+	wide := c.newApp(object{"grants": holds})
+	capped := c.newApp(object{"grants": holds, "scopes": ceiling})
+	body := object{"name": "x", "grant_types": list{"client_credentials"}}
+	wider := merge(body, object{"grants": grants("ledger:read")})
+	reader := c.newApp(object{"grants": grants("iam/groups:read")})
+	for name, credential := range map[string]string{
+		"a narrowed token":                 bearer(c.token(wide, "scope", strings.Join(narrow, " "))),
+		"a token of a capped application":  bearer(c.token(capped)),
+		"its id and secret, through Basic": basic(capped.ID, capped.Secret),
+	} {
+		c.as(credential).get("/v1/groups").wantStatus(200)
+		c.post("/v1/applications", body).wantStatus(201)
+		c.expect(name + ": what it may")
+		c.get("/v1/users").wantDenied("insufficient_scope")
+		c.expect(name + ": a right that it does not carry")
+		c.post("/v1/applications", wider).wantDenied("delegation_exceeds_actor")
+		c.expect(name + ": an application with it")
+		c.patch("/v1/applications/"+reader.ID, object{"grants": grants("ledger:read")}).wantDenied("delegation_exceeds_actor")
+		c.expect(name + ": another application with it")
+		for _, a := range []app{wide, capped} {
+			c.post("/v1/applications/"+a.ID+"/secrets", object{}).wantDenied("delegation_exceeds_actor")
+			c.expect(name + ": a secret of one that may more")
+		}
+		c.put("/v1/applications/"+capped.ID+"/scopes", object{"scopes": list{"*:*"}}).wantDenied("delegation_exceeds_actor")
+		c.expect(name + ": its own ceiling")
+		if strings.HasPrefix(credential, "Bearer ") { // Basic presents the secret with each request
+			c.post("/v1/me/password", object{}).wantDenied("proof_required")
+			c.expect(name + ": its own secret")
+		}
+	}
+	c.as(bearer(c.token(wide))).post("/v1/applications", wider).wantStatus(201)
+	c.expect("the whole token: an application with it")
+
+	front, person := c.front(), c.root().newUser(object{"grants": grants("ledger:read", "jobs:read")})
+	c.as(bearer(c.login(front, person, "scope", "jobs:read me:write"))).
+		post("/v1/me/password", object{"new_password": password()}).wantDenied("proof_required")
+	c.expect("a password without the present one")
+	c.askLogin(front, person).wantStatus(200)
+}
+
 func TestSeedG08NobodyEndsTheOwnUsability(t *testing.T) {
 	c := story(t, shared(t)).root()
 	a := c.newApp(object{"grants": grants("iam/applications:*")})

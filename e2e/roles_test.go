@@ -305,6 +305,30 @@ func TestSeedH12SecretsOverlapAndEndOneByOne(t *testing.T) {
 	c.delete(path + "/no-such-secret").wantStatus(404)
 }
 
+func TestTheLastUsableSecretGoesByForceAlone(t *testing.T) {
+	c := story(t, shared(t)).root()
+	a := c.newApp(object{"grants": grants("ledger:read")})
+	path := "/v1/applications/" + a.ID + "/secrets"
+	token := c.token(a)
+	c.post(path, object{"label": "later", "not_before": instant(3600e9)}).wantStatus(201)
+
+	c.step("none other works yet")
+	c.delete(path+"/"+a.SecretID).wantRefused(409, "last_secret")
+	c.live(token).token(a)
+
+	c.step("one that works takes its place")
+	c.post(path, object{"label": "green"}).wantStatus(201)
+	green := app{ID: a.ID, Secret: c.text("/value"), SecretID: c.text("/id")}
+	c.delete(path + "/" + a.SecretID).wantStatus(204)
+	c.dead(token)
+	token = c.token(green)
+
+	c.step("by force the application is left without one, at once")
+	c.delete(path+"/"+green.SecretID).wantRefused(409, "last_secret")
+	c.delete(path + "/" + green.SecretID + "?force=true").wantStatus(204)
+	c.dead(token).ask(green, "grant_type", "client_credentials").wantOAuthError(401, "invalid_client")
+}
+
 func TestSeedH13TheLastOwnerStays(t *testing.T) {
 	s := fresh(t, Options{})
 	c := story(t, s).root()

@@ -72,6 +72,10 @@ func apiRows() (admin, public []row) {
 		{"DELETE", "/v1/tenants/{t}", nil, ""},
 		{"GET", "/v1/catalogue", nil, "q=user"},
 		{"GET", "/v1/policies", nil, ""},
+		{"GET", "/v1/keys", nil, "limit=2"},
+		{"POST", "/v1/keys", object{"ring": "access", "alg": "ES256"}, ""},
+		{"GET", "/v1/keys/none", nil, ""},
+		{"DELETE", "/v1/keys/none", nil, ""},
 	}...)
 	public = append(slices.Clone(me), []row{
 		{"POST", "/v1/permissions", object{"subject": object{"type": "application", "id": "root"}}, ""},

@@ -445,6 +445,7 @@ func (r *Room) deleteApplication(ctx context.Context, req *enforce.Request) (enf
 	r.askApplication(req, w, v, current, nil, false)
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return buryApplication(ctx, tx, current) }
 	w.after = func(ctx context.Context) error {
+		r.machines.forget(id)
 		r.endSessions(ctx, id)
 		return nil
 	}

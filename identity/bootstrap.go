@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -121,6 +122,9 @@ func (r *Room) chosenSecret(ctx context.Context, secret, label string) (storage.
 		record.Verifier = shaOf(secret)
 		return record, nil
 	}
+	if strings.HasPrefix(secret, secretPrefix) {
+		return storage.Secret{}, fmt.Errorf("a secret that begins with %s is one that the server made, and this one is mistyped", secretPrefix)
+	}
 	if len(secret) < leastSecret || len(secret) > maxPasswordBytes {
 		return storage.Secret{}, fmt.Errorf("a secret that you choose has %d to %d characters", leastSecret, maxPasswordBytes)
 	}
@@ -162,14 +166,8 @@ type declaration struct {
 	Tenants      []tenantPut           `json:"tenants"`
 	Roles        []roleKeyed           `json:"roles"`
 	Groups       []groupPut            `json:"groups"`
-	Users        []declaredUser        `json:"users"`
+	Users        []userPut             `json:"users"`
 	Applications []declaredApplication `json:"applications"`
-}
-
-type declaredUser struct {
-	userPut
-	// PasswordHash is an Argon2id PHC string, in the place of a password.
-	PasswordHash string `json:"password_hash"`
 }
 
 type declaredApplication struct {
@@ -355,7 +353,7 @@ func (d *declaring) group(in *groupPut, base string) error {
 }
 
 // user is known by its username; an id is optional.
-func (d *declaring) user(ctx context.Context, in *declaredUser, base string) error {
+func (d *declaring) user(ctx context.Context, in *userPut, base string) error {
 	u := &storage.User{}
 	c := d.checker(base)
 	c.user(&in.userFields, u)
@@ -401,17 +399,14 @@ func (d *declaring) there(ctx context.Context, into storage.Record, target, id s
 	return true, err
 }
 
-func (d *declaring) password(ctx context.Context, in *declaredUser, u *storage.User, base string) (storage.Password, string, error) {
+func (d *declaring) password(ctx context.Context, in *userPut, u *storage.User, base string) (storage.Password, string, error) {
 	at := storage.Time(d.room.config.Now())
 	switch {
-	case in.PasswordHash != "":
-		if _, err := parsePHC(in.PasswordHash); err != nil || in.Password.Set {
-			return storage.Password{}, "", enforce.BadRequest("malformed_hash", base+"/password_hash",
-				"want an Argon2id PHC string, and no password beside it")
-		}
-		return storage.Password{Verifier: in.PasswordHash, ChangedAt: &at}, "", nil
+	case in.PasswordHash.Set && !in.PasswordHash.Null:
+		state, err := importedPassword(&in.userFields, base, at)
+		return state, "", err
 	case in.Password.Set && !in.Password.Null:
-		normal, err := d.room.acceptPassword(in.Password.Value, base+"/password", u)
+		normal, err := d.room.acceptPassword(in.Password.Value, base+"/password", u, "")
 		if err != nil {
 			return storage.Password{}, "", err
 		}

@@ -1,19 +1,32 @@
 package identity
 
-import "github.com/writ-authz/writ/storage"
+import (
+	"context"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+
+	"github.com/writ-authz/writ/storage"
+)
 
 // What tests look at from outside.
 var (
-	Guessable     = guessable
 	CheckUsername = checkUsername
 	CheckEmail    = checkEmail
 	ServerMade    = serverMade
 	DenialStatus  = denialStatus
 )
 
-// ValidPHC reports whether a verifier can be read.
-func ValidPHC(s string) bool {
-	_, err := parsePHC(s)
+// Guessable holds a password against the lists.
+func Guessable(password string, context ...string) bool {
+	return newWordlist().guessable(password, context...)
+}
+
+// CommonPasswords are the lists.
+func CommonPasswords() map[string]bool { return newWordlist() }
+
+// ValidVerifier reports whether a verifier can be read.
+func ValidVerifier(s string) bool {
+	_, err := parseVerifier(s)
 	return err == nil
 }
 
@@ -34,3 +47,53 @@ func (r *Room) Cached() int {
 func Rehash(e *storage.AuditEntry) {
 	e.Hash, _ = hashOf(e)
 }
+
+// Fits and Weak are those of a verifier.
+func Fits(text, secret string) (fits, weak bool) {
+	v, err := parseVerifier(text)
+	return err == nil && v.fits(secret), err == nil && v.weak()
+}
+
+func Weak(text string) bool {
+	v, err := parseVerifier(text)
+	return err == nil && v.weak()
+}
+
+var QueueFor = queueFor
+
+// HoldPool takes every slot of the hash pool until release.
+func (r *Room) HoldPool() (release func()) {
+	for range cap(r.passwords.slots) {
+		r.passwords.slots <- struct{}{}
+	}
+	return func() {
+		for range cap(r.passwords.slots) {
+			<-r.passwords.slots
+		}
+	}
+}
+
+// Inside is how many hash or wait, Places the most of them.
+func (r *Room) Inside() int64 { return r.passwords.inside.Load() }
+func (r *Room) Places() int64 { return r.passwords.room.Load() }
+
+// Calibrate measures the hash pool.
+func (r *Room) Calibrate(ctx context.Context) error {
+	return r.passwords.calibrate(ctx, r.config.Logger)
+}
+
+// PBKDF2SHA256 is the hash of a verifier of another system.
+func PBKDF2SHA256(password string, salt []byte, rounds, size int) []byte {
+	sum, err := pbkdf2.Key(sha256.New, password, salt, rounds, size)
+	if err != nil {
+		panic(err) // unreachable: only in FIPS mode
+	}
+	return sum
+}
+
+// FailLogin writes down that somebody did not prove a password.
+func (r *Room) FailLogin(ctx context.Context) {
+	r.logins.failed(ctx, loginAction, nil, digest{1}, faultWrong)
+}
+
+const FailureBurst = failureBurst

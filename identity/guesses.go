@@ -24,9 +24,10 @@ type unmerged struct {
 	id    string
 	count *count
 	// What it held when it was taken.
-	fresh         int
-	forgiven      bool
-	last, success time.Time
+	fresh           int
+	forgiven, reset bool
+	last, success   time.Time
+	name            string
 }
 
 func (t *throttle) id(level string, of digest) string {
@@ -43,9 +44,16 @@ func (t *throttle) take() []unmerged {
 			if len(taken) == mergeMost {
 				return taken
 			}
-			if c.fresh > 0 || c.forgiven {
-				taken = append(taken, unmerged{t.id(level, of), c, c.fresh, c.forgiven, c.last, c.success})
+			if c.fresh == 0 && !c.forgiven && !c.reset {
+				continue
 			}
+			u := unmerged{
+				id: t.id(level, of), count: c, fresh: c.fresh, forgiven: c.forgiven, reset: c.reset, last: c.last, success: c.success,
+			}
+			if level == "place" {
+				u.name = hex.EncodeToString(c.name[:])
+			}
+			taken = append(taken, u)
 		}
 	}
 	return taken
@@ -62,7 +70,8 @@ func (t *throttle) merge(ctx context.Context, store storage.Store) error {
 		}
 		t.mu.Lock()
 		// What was counted while the record was written goes on top. A success meanwhile stands.
-		if u.count.fresh >= u.fresh {
+		if u.count.fresh >= u.fresh && (!u.count.reset || u.reset) {
+			u.count.reset = false
 			u.count.fresh -= u.fresh
 			u.count.failures = sum.Failures + u.count.fresh
 			u.count.forgiven = u.count.forgiven && !u.forgiven
@@ -89,8 +98,12 @@ func (u *unmerged) write(ctx context.Context, store storage.Store) (*storage.Gue
 		case err != nil:
 			return nil, fmt.Errorf("read failed attempts: %w", err)
 		}
-		if u.forgiven {
+		record.Name = u.name
+		if u.forgiven || u.reset {
 			record.Failures = 0
+		}
+		if u.reset {
+			record.SuccessAt = time.Time{}
 		}
 		record.Failures += u.fresh
 		if u.last.After(record.LastAt) {
@@ -145,6 +158,9 @@ func (t *throttle) load(ctx context.Context, store storage.Reader) error {
 			copy(of[:], raw)
 			if c := room(in, of); c != nil {
 				*c = count{failures: record.Failures, last: record.LastAt, success: record.SuccessAt}
+				if name, err := hex.DecodeString(record.Name); err == nil && len(name) == len(c.name) {
+					copy(c.name[:], name)
+				}
 			}
 		}
 		if len(page) < loadPage {

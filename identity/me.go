@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -204,7 +203,7 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 		before = &storage.User{}
 	}
 	// The slow hashes come before the sequence is read: see prepare.
-	proof, state, err := r.provePassword(ctx, req.Caller.Address, before, in.Current, in.New, req.Now)
+	proof, state, err := r.provePassword(ctx, req, before, in.Current, in.New)
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
@@ -245,15 +244,15 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 // provePassword says how the present password was proved and makes the state of the new one. A wrong present one is a 400, and so
 // is a new one that is the old one: it would leave a temporary password in use.
 func (r *Room) provePassword(
-	ctx context.Context, peer netip.Addr, u *storage.User, current enforce.Field[string], fresh string, now time.Time,
+	ctx context.Context, req *enforce.Request, u *storage.User, current enforce.Field[string], fresh string,
 ) (proof string, state storage.Password, err error) {
-	normal, err := r.acceptPassword(fresh, "/new_password", u)
+	normal, err := r.acceptPassword(fresh, "/new_password", u, req.Caller.ClientID)
 	if err != nil {
 		return "", storage.Password{}, err
 	}
 	proof = "none"
 	if current.Set && !current.Null {
-		attempt, err := r.people.admit(u.UsernameKey, current.Value, peer)
+		attempt, err := r.people.admit(u.UsernameKey, current.Value, req.Caller.Address)
 		if err != nil {
 			return "", storage.Password{}, err
 		}
@@ -262,7 +261,9 @@ func (r *Room) provePassword(
 			return "", storage.Password{}, err
 		}
 		if !ok {
-			attempt.failed()
+			if attempt.failed() {
+				r.logins.failed(ctx, "me:password", u, attempt.name(), faultWrong)
+			}
 			return "", storage.Password{}, enforce.BadRequest("wrong_password", "/current_password", "this is not the present password")
 		}
 		attempt.succeeded()
@@ -275,7 +276,7 @@ func (r *Room) provePassword(
 	if same {
 		return "", storage.Password{}, enforce.BadRequest("same_password", "/new_password", "this is the present password; choose another")
 	}
-	state, err = r.newPassword(ctx, normal, now)
+	state, err = r.newPassword(ctx, normal, req.Now)
 	return proof, state, err
 }
 
@@ -294,7 +295,6 @@ func (r *Room) replaceSecret(ctx context.Context, req *enforce.Request) (enforce
 	v := standing{r.directory}
 	w := &write{sequence: sequence, action: "me:password", target: "applications/" + req.Caller.ID}
 	w.question = oneself(v, req)
-	w.question.Resource.Changes = []string{"secrets"}
 	_, current, err := r.own(ctx, req)
 	if err != nil {
 		return enforce.Resolved{}, err

@@ -52,6 +52,17 @@ type changeDetail struct {
 	References map[string]bool `json:"references"`
 	// Conditional says that the request names the version that it changes, or has none to name.
 	Conditional bool `json:"conditional"`
+	// Secrets is there for a change of an application's secrets alone.
+	Secrets *secretsDetail `json:"secrets,omitempty"`
+}
+
+// secretsDetail is what a change of secrets leaves. Needed says that the application proves itself with one, Forced that the request
+// wants the change whatever it leaves.
+type secretsDetail struct {
+	Needed       bool `json:"needed"`
+	UsableBefore int  `json:"usable_before"`
+	UsableAfter  int  `json:"usable_after"`
+	Forced       bool `json:"forced"`
 }
 
 func (d changeDetail) json() json.RawMessage {
@@ -60,7 +71,7 @@ func (d changeDetail) json() json.RawMessage {
 	}
 	raw, err := json.Marshal(d)
 	if err != nil {
-		return nil // unreachable: only booleans
+		return nil // unreachable: only booleans and numbers
 	}
 	return raw
 }

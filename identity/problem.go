@@ -39,7 +39,7 @@ func denialStatus(code string) int {
 		return http.StatusUnauthorized
 	case "tenant_mismatch", "no_such_subject":
 		return http.StatusNotFound
-	case "last_owner", "must_be_inactive", "tenant_disabled":
+	case "last_owner", "last_secret", "must_be_inactive", "tenant_disabled":
 		return http.StatusConflict
 	case "precondition_required":
 		return http.StatusPreconditionRequired

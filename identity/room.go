@@ -60,6 +60,10 @@ type Config struct {
 	MaxStaleness time.Duration
 	// PasswordMinimum is the least number of characters of a password; 0 means 12.
 	PasswordMinimum int
+	// Breaches are passwords that nobody may choose, because they have leaked; nil is none.
+	Breaches Breaches
+	// Hashed is told what each slow hash took; nil is nobody.
+	Hashed func(time.Duration)
 	// TemporaryPasswordLife is how long a temporary password may be used to log in; 0 means 24 h.
 	TemporaryPasswordLife time.Duration
 	// MaxTokenLifetime caps an application's token_lifetime; 0 means 24 h.
@@ -107,16 +111,22 @@ type Room struct {
 	store     storage.Store
 	directory *directory
 	passwords *hasher
+	words     wordlist
 	secrets   *secrets
 	audit     *audit
 	cursors   cursors
 	reveals   *pace
 	// people and machines slow down guessing at passwords and at secrets.
 	people, machines *throttle
+	logins           *logins
+	// rehashing is held while a verifier is made stronger, background counts what goes on beside requests.
+	rehashing  sync.Mutex
+	background sync.WaitGroup
 
 	mu       sync.RWMutex
 	feed     Feed
 	sessions Sessions
+	keys     Keys
 }
 
 // Open loads the mirror and returns a room that serves. It follows the change feed by itself until Join.
@@ -124,7 +134,7 @@ func Open(ctx context.Context, c Config) (*Room, error) {
 	if err := c.complete(); err != nil {
 		return nil, fmt.Errorf("open identity: %w", err)
 	}
-	hasher, err := newHasher(c.Rand)
+	hasher, err := newHasher(c.Rand, c.Now, c.Hashed)
 	if err != nil {
 		return nil, fmt.Errorf("open identity: %w", err)
 	}
@@ -133,9 +143,11 @@ func Open(ctx context.Context, c Config) (*Room, error) {
 		store:     c.Store,
 		directory: newDirectory(c.Store, c.Audiences, c.UserCache),
 		passwords: hasher,
+		words:     newWordlist(),
 		cursors:   cursors{key: c.Sealer.Derive("identity/cursor")},
 		reveals:   newPace(revealsPerMinute, time.Minute),
 		sessions:  noSessions{},
+		keys:      noKeys{},
 		people:    newThrottle("people", c.Now, c.Sealer.Derive("identity/throttle/people"), true),
 		machines:  newThrottle("machines", c.Now, c.Sealer.Derive("identity/throttle/machines"), false),
 	}
@@ -154,6 +166,7 @@ func Open(ctx context.Context, c Config) (*Room, error) {
 	if r.audit, err = newAudit(ctx, c, sequence); err != nil {
 		return nil, fmt.Errorf("open the audit chain: %w", err)
 	}
+	r.logins = newLogins(r.audit, c.Now, c.Logger)
 	r.feed = storage.Follow(c.Store, c.Now, sequence, r)
 	return r, nil
 }
@@ -165,8 +178,12 @@ func (r *Room) Join(feed Feed, sessions Sessions) {
 	r.feed, r.sessions = feed, sessions
 }
 
-// Run merges the counts of failed attempts with those of other nodes, once a second until ctx is done, and then once more.
+// Run measures the password pool, and then merges the counts of failed attempts with those of other nodes, once a second until ctx is
+// done, and then once more.
 func (r *Room) Run(ctx context.Context) {
+	if err := r.passwords.calibrate(ctx, r.config.Logger); err != nil && ctx.Err() == nil {
+		r.config.Logger.WarnContext(ctx, "the password pool was not measured; its queue stays short", "error", err)
+	}
 	ticker := time.NewTicker(mergeEvery)
 	defer ticker.Stop()
 	for {
@@ -193,7 +210,11 @@ func (r *Room) MergeGuesses(ctx context.Context) {
 }
 
 // Close waits for what is still to be written down.
-func (r *Room) Close() { r.secrets.wait() }
+func (r *Room) Close() {
+	r.secrets.wait()
+	r.background.Wait()
+	r.logins.wait()
+}
 
 // Sequence is the authority sequence of the mirror as it was loaded or last followed.
 func (r *Room) Sequence() int64 { return r.follower().Sequence() }

@@ -58,7 +58,7 @@ func (r *Room) Routes() []enforce.Route {
 		row("PUT", "/v1/applications/{id}/scopes", applications, "write_scopes", r.putScopes),
 		row("GET", "/v1/applications/{id}/secrets", applications, "read", r.listSecrets),
 		row("POST", "/v1/applications/{id}/secrets", applications, "write", r.postSecret),
-		row("DELETE", "/v1/applications/{id}/secrets/{sid}", applications, "write", r.deleteSecret),
+		row("DELETE", "/v1/applications/{id}/secrets/{sid}", applications, "write", r.deleteSecret, "force"),
 
 		table("GET", "/v1/sessions", sessions, "read", r.listSessions, paged("subject", "client", "ended")...),
 		row("DELETE", "/v1/sessions", sessions, "delete", r.endSessionsOf, "subject"),
@@ -66,6 +66,11 @@ func (r *Room) Routes() []enforce.Route {
 
 		row("GET", "/v1/catalogue", "catalogue", "read", r.getCatalogue, "q"),
 		row("GET", "/v1/policies", "policies", "read", r.getPolicies),
+
+		table("GET", "/v1/keys", "keys", "read", r.listKeys, paged("ring")...),
+		row("POST", "/v1/keys", "keys", "write", r.postKey),
+		row("GET", "/v1/keys/{kid}", "keys", "read", r.getKey),
+		row("DELETE", "/v1/keys/{kid}", "keys", "write", r.deleteKey),
 	}
 }
 

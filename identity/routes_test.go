@@ -87,7 +87,7 @@ func rows() map[string]rowCase {
 		"PUT /v1/applications/{id}/scopes":           both("PUT", "/v1/applications/billing/scopes", `{"scopes":[]}`, 200, 404),
 		"GET /v1/applications/{id}/secrets":          both("GET", "/v1/applications/billing/secrets", "", 200, 404),
 		"POST /v1/applications/{id}/secrets":         both("POST", "/v1/applications/billing/secrets", `{}`, 201, 404),
-		"DELETE /v1/applications/{id}/secrets/{sid}": both("DELETE", "/v1/applications/billing/secrets/{sid}", "", 204, 404),
+		"DELETE /v1/applications/{id}/secrets/{sid}": both("DELETE", "/v1/applications/billing/secrets/{sid}?force=true", "", 204, 404),
 		"POST /v1/applications/{id}/secrets/{sid}/reveal": {
 			permit: func(w *rowWorld) *reply {
 				w.user = w.world.user("boss", `,"roles":["system:owner"]`)
@@ -106,6 +106,11 @@ func rows() map[string]rowCase {
 
 		"GET /v1/catalogue": both("GET", "/v1/catalogue", "", 200, 403),
 		"GET /v1/policies":  both("GET", "/v1/policies", "", 200, 403),
+
+		"GET /v1/keys":          both("GET", "/v1/keys", "", 200, 403),
+		"POST /v1/keys":         both("POST", "/v1/keys", `{"ring":"access","alg":"ES256"}`, 201, 403),
+		"GET /v1/keys/{kid}":    both("GET", "/v1/keys/key-x", "", 200, 403),
+		"DELETE /v1/keys/{kid}": both("DELETE", "/v1/keys/key-x", "", 204, 403),
 
 		"GET /v1/me":                   mine("GET", "/v1/me", "", 200),
 		"PUT /v1/me":                   mine("PUT", "/v1/me", `{"name":"Ada L."}`, 200),
@@ -159,6 +164,7 @@ func newRowWorld(t *testing.T) *rowWorld {
 	w.root().post("/v1/users", `{"username":"temp","email":"temp@example.com"}`).is(201)
 	w.application("billing", "")
 	w.application("nobody", "")
+	w.root().post("/v1/keys", `{"ring":"access","alg":"ES256"}`).is(201)
 	secrets := w.root().get("/v1/applications/billing/secrets").is(200)
 	w.sid = secrets.ids("id")
 	s := &storage.Session{Subject: w.user, Client: "portal", LastUsedAt: start(), ExpiresAt: start().AddDate(1, 0, 0)}
@@ -180,7 +186,7 @@ func (w *rowWorld) check(t *testing.T, what string, r *reply, status int) {
 func TestEveryRouteWantsACredential(t *testing.T) {
 	w := newWorld(t)
 	for _, route := range append(append(w.room.Routes(), w.room.MeRoutes()...), w.room.RevealRoutes()...) {
-		path := strings.NewReplacer("{id}", "x", "{sid}", "x", "{key}", "a:b").Replace(route.Path)
+		path := strings.NewReplacer("{id}", "x", "{sid}", "x", "{kid}", "x", "{key}", "a:b").Replace(route.Path)
 		for _, caller := range []string{"", "user:nobody"} {
 			r := w.as(caller).do(route.Method, path, "").want(401, "")
 			if !strings.HasPrefix(r.header.Get("Www-Authenticate"), "Bearer") {

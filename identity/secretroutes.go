@@ -214,10 +214,27 @@ func (f *secretFields) check(now time.Time) error {
 func (r *Room) askSecrets(req *enforce.Request, w *write, v view, before, after *storage.Application) {
 	r.askApplication(req, w, v, before, after, false)
 	w.question.Resource.Changes = []string{"secrets"}
+	w.detail.Secrets = &secretsDetail{
+		Needed: hasSecret(after), UsableBefore: liveSecrets(before, req.Now), UsableAfter: liveSecrets(after, req.Now),
+	}
+}
+
+// liveSecrets counts the secrets that work now.
+func liveSecrets(a *storage.Application, now time.Time) (n int) {
+	for _, s := range a.Secrets {
+		if secretLive(s, now) {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *Room) deleteSecret(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	id, sid := req.Params["id"], req.Params["sid"]
+	force, err := forced(req)
+	if err != nil {
+		return enforce.Resolved{}, err
+	}
 	w, v, current, err := r.presentApplication(ctx, req, id, "revoke_secret")
 	if err != nil || current == nil {
 		return r.changeOr(req, w, err)
@@ -226,6 +243,7 @@ func (r *Room) deleteSecret(ctx context.Context, req *enforce.Request) (enforce.
 	next := *current
 	found := revoke(&next, sid, storage.Time(req.Now))
 	r.askSecrets(req, w, v, current, &next)
+	w.detail.Secrets.Forced = force
 	if !found {
 		w.late = notFound()
 	}

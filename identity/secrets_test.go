@@ -1,7 +1,13 @@
 package identity_test
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
+	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,18 +35,31 @@ func (w *world) works(id, presented string, want bool) {
 }
 
 func TestServerMadeSecretsHaveAFormThatScannersFind(t *testing.T) {
+	guide, err := os.ReadFile("../docs/operations.md")
+	must(t, err)
+	pattern := regexp.MustCompile("`(writ_cs_\\[[^`]+)`").FindSubmatch(guide)
+	if pattern == nil {
+		t.Fatal("docs/operations.md has no pattern of secrets")
+	}
+	form := regexp.MustCompile(`(?:^|[^A-Za-z0-9_-])(` + string(pattern[1]) + `)(?:[^A-Za-z0-9_-]|$)`)
 	w := newWorld(t)
-	secret := w.application("a", "")
-	if !strings.HasPrefix(secret, "writ_cs_") || len(secret) != 8+43+6 || !identity.ServerMade(secret) {
-		t.Fatalf("got %q", secret)
+	for n := range 50 {
+		secret := w.application("app-"+strconv.Itoa(n), "")
+		found := form.FindStringSubmatch("CLIENT_SECRET=" + secret + "\n")
+		if len(found) != 2 || found[1] != secret {
+			t.Fatalf("the pattern of the guide does not find %q", secret)
+		}
+		// As the guide says: CRC-32 of the 43 characters behind the prefix, big-endian, base64url without padding.
+		sum, err := base64.RawURLEncoding.DecodeString(secret[51:])
+		must(t, err)
+		equal(t, "checksum", binary.BigEndian.Uint32(sum), crc32.ChecksumIEEE([]byte(secret[8:51])))
+		if !identity.ServerMade(secret) || identity.ServerMade(secret[:20]+"~"+secret[21:]) {
+			t.Fatalf("the checksum of %q checks nothing", secret)
+		}
 	}
-	if identity.ServerMade(secret[:len(secret)-1]+"x") && identity.ServerMade(secret[:len(secret)-1]+"y") {
-		t.Fatal("the checksum checks nothing")
-	}
-	equal(t, "length of another", len(w.application("b", "")), len(secret))
 }
 
-func TestVerifyingAServerMadeSecretTakesNoSlowHashAndNoStoreCall(t *testing.T) {
+func TestF28AServerMadeSecretTakesNoSlowHashAndNoStoreCall(t *testing.T) {
 	w := newWorld(t)
 	secret, other := w.application("a", ""), w.application("b", "")
 	w.works("a", secret, true) // the first use of the minute is written down beside
@@ -49,17 +68,37 @@ func TestVerifyingAServerMadeSecretTakesNoSlowHashAndNoStoreCall(t *testing.T) {
 	w.works("a", secret, true)
 	w.works("a", other, false)
 	w.works("nobody", secret, false)
+	for _, mistyped := range []string{secret[:len(secret)-1], secret + "x", secret[:20] + "x" + secret[21:], "writ_cs_"} {
+		w.works("a", mistyped, false)
+		w.works("root", mistyped, false)
+		w.works("nobody", mistyped, false)
+	}
 	equal(t, "hashes", w.room.PasswordHashes()-hashes, 0)
 	equal(t, "store calls", w.store.calls.Load()-calls, 0)
 }
 
-func TestUnknownApplicationsAndWrongSecretsCostTheSame(t *testing.T) {
+func TestF08UnknownApplicationsAndWrongSecretsCostTheSame(t *testing.T) {
 	w := newWorld(t)
 	w.application("a", "")
 	for _, c := range [][2]string{{"a", "a wrong secret"}, {"nobody", "a wrong secret"}, {"root", "a wrong secret"}, {"root", ""}, {"a", ""}, {"root", strings.Repeat("x", 1<<16)}} {
 		hashes := w.room.PasswordHashes()
 		w.works(c[0], c[1], false)
 		equal(t, "hashes of "+c[0], w.room.PasswordHashes()-hashes, 1)
+	}
+}
+
+// An application that proves itself otherwise has no verifier, which an empty secret must not match.
+func TestF07AnEmptySecretMatchesNothing(t *testing.T) {
+	w := newWorld(t)
+	for name, secrets := range map[string][]storage.Secret{
+		"no secret": nil, "no verifier": {{ID: "s"}}, "a prefix": {{ID: "s", Verifier: "sha256:"}}, "half a PHC": {{ID: "s", Verifier: "$argon2id$"}},
+	} {
+		for _, presented := range []string{"", "sha256:", "x"} {
+			app := &storage.Application{Meta: storage.Meta{ID: "app_x"}, IsActive: true, Secrets: secrets}
+			if sid, ok, err := w.room.Verify(t.Context(), home, "app_x", app, presented); ok || sid != "" || err != nil {
+				t.Errorf("%s, %q presented: %q %v %v", name, presented, sid, ok, err)
+			}
+		}
 	}
 }
 
@@ -144,6 +183,34 @@ func TestTheLastUseIsWrittenDownAtMostOnceAMinute(t *testing.T) {
 	}
 }
 
+func TestTheLastUsableSecretOfAnActiveApplicationGoesByForceAlone(t *testing.T) {
+	w := newWorld(t)
+	first := w.application("a", "")
+	path := "/v1/applications/a/secrets/"
+	sid := w.root().get("/v1/applications/a/secrets").ids("id")
+	later := w.root().post("/v1/applications/a/secrets", `{"not_before":"2026-06-02T00:00:00Z"}`).is(201).text("id")
+	for _, query := range []string{"", "?force=false"} {
+		w.root().del(path + sid + query).conflict("last_secret")
+	}
+	w.works("a", first, true)
+	w.root().del(path+sid+"?force=yes").want(400, "bad_parameter")
+	w.root().del(path + "none").is(404)
+	w.application("nobody", "")
+	w.as("application:nobody").del(path + sid).is(404)
+
+	t.Log("another one that works, a revoked one, an inactive application, force")
+	w.pass(12 * time.Hour)
+	w.root().del(path + sid).is(204)
+	w.root().del(path + later).conflict("last_secret")
+	w.root().patch("/v1/applications/a", `{"is_active":false}`).is(200)
+	w.root().del(path + later).is(204)
+	w.application("b", "")
+	w.root().del("/v1/applications/b/secrets/" + w.root().get("/v1/applications/b/secrets").ids("id") + "?force=true").is(204)
+	w.application("c", "")
+	w.root().patch("/v1/applications/c", `{"token_endpoint_auth_method":"none"}`).is(200)
+	w.root().del("/v1/applications/c/secrets/" + w.root().get("/v1/applications/c/secrets").ids("id")).is(204)
+}
+
 func TestSecretsOfAnApplicationAreBounded(t *testing.T) {
 	w := newWorld(t)
 	w.application("a", "")
@@ -189,7 +256,7 @@ func TestReveal(t *testing.T) {
 	w.application("b", `,"retrievable":false`)
 	bSID := w.root().get("/v1/applications/b/secrets").ids("id")
 	boss.post("/v1/applications/b/secrets/"+bSID+"/reveal", `{"reason":"x"}`).conflict("not_retrievable")
-	w.root().del("/v1/applications/a/secrets/" + sid).is(204)
+	w.root().del("/v1/applications/a/secrets/" + sid + "?force=true").is(204)
 	boss.post(path, `{"reason":"x"}`).conflict("secret_revoked")
 }
 

@@ -67,6 +67,8 @@ type throttle struct {
 	key   []byte
 	// owners says that networks from which a name succeeded are remembered, and stay open to it.
 	owners bool
+	// refused is how many attempts were told to wait.
+	refused atomic.Int64
 	// counts is how many networks, places and names are counted. While it is 0, nothing is looked up.
 	counts atomic.Int64
 
@@ -91,6 +93,9 @@ type count struct {
 	// fresh are the failures that the store does not have yet; forgiven says that a success came before them.
 	fresh    int
 	forgiven bool
+	// name is that of a place; reset says that it is another identity's by now, and what the store has of it means nothing.
+	name  digest
+	reset bool
 }
 
 func newThrottle(title string, now func() time.Time, key []byte, owners bool) *throttle {
@@ -171,6 +176,7 @@ func (t *throttle) admit(name, guess string, peer netip.Addr) (attempt, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if wait := t.wait(who, place, a.from, t.now()); wait > 0 {
+		t.refused.Add(1)
 		return a, throttled(wait)
 	}
 	return a, nil
@@ -185,8 +191,8 @@ func throttled(wait time.Duration) error {
 	}
 }
 
-// failed counts the attempt, unless the same guess was counted before.
-func (a attempt) failed() {
+// failed counts the attempt, unless the same guess was counted before, and says whether it did.
+func (a attempt) failed() bool {
 	t := a.throttle
 	who, where, what := a.name(), a.place(), t.digest("guess", a.text, a.guess)
 	t.mu.Lock()
@@ -195,7 +201,7 @@ func (a attempt) failed() {
 	t.sweep(now)
 	place := t.places[where]
 	if place != nil && slices.Contains(place.guesses, what) {
-		return
+		return false
 	}
 	b := t.networks[a.from]
 	if b == nil {
@@ -205,6 +211,7 @@ func (a attempt) failed() {
 	b.failures, b.at = b.level(now)+1, now
 	// Where there is no room the network pays alone: one name never pushes out another that is under attack.
 	if place = room(t.places, where); place != nil {
+		place.name = who
 		place.add(now)
 		if place.guesses = append(place.guesses, what); len(place.guesses) > keptGuesses {
 			place.guesses = slices.Delete(place.guesses, 0, 1)
@@ -214,6 +221,7 @@ func (a attempt) failed() {
 		name.add(now)
 	}
 	t.recount()
+	return true
 }
 
 // succeeded forgets the failures of the name from this network, and remembers that it is its owner's.
@@ -231,11 +239,31 @@ func (a attempt) succeeded() {
 	place := t.places[where]
 	if place == nil && t.owners && len(t.places) < maxOwners {
 		place = room(t.places, where)
+		place.name = who
 	}
 	if now := t.now(); place != nil && (place.failures > 0 || now.Sub(place.success) > ownerStep) {
 		place.forgive(now)
 	}
 	t.recount()
+}
+
+// forget drops what is known of a name whose identity is gone: the next one of that name inherits neither failures nor networks. Other
+// nodes learn of it with the next failure at that name, or when the wait that they know of is over.
+func (t *throttle) forget(text string) {
+	if t.counts.Load() == 0 {
+		return
+	}
+	who := t.digest("name", text)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if name := t.names[who]; name != nil {
+		name.clear()
+	}
+	for _, place := range t.places {
+		if place.name == who {
+			place.clear()
+		}
+	}
 }
 
 func (t *throttle) recount() { t.counts.Store(int64(len(t.networks) + len(t.places) + len(t.names))) }
@@ -248,6 +276,8 @@ func (c *count) forgive(success time.Time) {
 		c.success = success
 	}
 }
+
+func (c *count) clear() { *c = count{last: c.last, name: c.name, reset: true} }
 
 // room returns the count of a digest, a new one while there is room, or nil.
 func room(in map[digest]*count, of digest) *count {

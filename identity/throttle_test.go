@@ -242,6 +242,56 @@ func TestP04CountsSurviveARestartAndAddUpAcrossNodes(t *testing.T) {
 	w.guess(strangers, "ada", 4)
 }
 
+func TestSP9TheNextOfANameInheritsNoCounts(t *testing.T) {
+	w := newWorld(t)
+	id := w.user("ada", "")
+	w.application("one", "")
+	try := func(secret string) error {
+		app, _ := w.room.Application("one")
+		_, _, err := w.room.Verify(t.Context(), strangers, "one", app, secret)
+		return err
+	}
+	fail := func() {
+		t.Helper()
+		w.guess(strangers, "ada", 6)
+		for n := range 5 {
+			_ = try("wrong " + strconv.Itoa(n)) // the last may have to wait already
+		}
+		if wait(t, w.check(strangers, "ada", goodPassword)) == 0 || wait(t, try("x")) == 0 {
+			t.Fatal("nobody waits")
+		}
+		w.room.MergeGuesses(t.Context())
+	}
+	free := func(what string) {
+		t.Helper()
+		must(t, w.check(strangers, "ada", goodPassword))
+		if pause := wait(t, try("still wrong")); pause > 0 {
+			t.Fatalf("%s: the application waits %s", what, pause)
+		}
+	}
+	fail()
+	w.root().del("/v1/users/" + id).is(204)
+	w.root().del("/v1/applications/one").is(204)
+	if wait(t, w.check(strangers, "ada", goodPassword)) > 0 {
+		t.Error("the name of who is gone waits")
+	}
+	id = w.user("ada", "")
+	w.application("one", "")
+	free("at once")
+	w.room.MergeGuesses(t.Context())
+	w.open()
+	free("after a restart")
+
+	t.Log("a restart between failures and end; a name that is given up; many at once")
+	fail()
+	w.open()
+	w.root().patch("/v1/users/"+id, `{"username":"eve","email":"eve@example.com"}`).is(200)
+	w.root().post("/v1/applications/bulk-delete", `{"ids":["one"]}`).is(204)
+	w.user("ada", "")
+	w.application("one", "")
+	free("after all")
+}
+
 func TestCountsThatCannotBeWrittenWaitForTheNextTime(t *testing.T) {
 	w := newWorld(t)
 	w.user("ada", "")

@@ -17,13 +17,16 @@ import (
 
 const usersPath = "/v1/users/"
 
-// userFields is what may be written of a user. The password is for creation; afterwards it has routes of its own.
+// userFields is what may be written of a user. The password, or the verifier that a user brings from elsewhere, is for creation;
+// afterwards the password has routes of its own.
 type userFields struct {
 	identityFields
 	Username    enforce.Field[string]    `json:"username"`
 	Email       enforce.Field[string]    `json:"email"`
 	SuspendedAt enforce.Field[time.Time] `json:"suspended_at"`
 	Password    enforce.Field[string]    `json:"password"`
+	// PasswordHash is in the place of a password: see parseVerifier.
+	PasswordHash enforce.Field[string] `json:"password_hash"`
 }
 
 type userPut struct {
@@ -168,7 +171,7 @@ type firstPassword struct {
 
 // prepare makes the password before the sequence is read, because the hash is slow and a change that waits for it would be
 // decided on a state that has moved.
-func (r *Room) prepare(ctx context.Context, id string, in *userFields, mode saving, now time.Time) (firstPassword, error) {
+func (r *Room) prepare(ctx context.Context, req *enforce.Request, id string, in *userFields, mode saving) (firstPassword, error) {
 	if !mode.creates {
 		return firstPassword{}, nil
 	}
@@ -177,19 +180,34 @@ func (r *Room) prepare(ctx context.Context, id string, in *userFields, mode savi
 			return firstPassword{}, err
 		}
 	}
+	if in.PasswordHash.Set && !in.PasswordHash.Null {
+		state, err := importedPassword(in, "", req.Now)
+		return firstPassword{state: state, made: true}, err
+	}
 	if !in.Password.Set || in.Password.Null {
-		temporary, state, err := r.newTemporaryPassword(ctx, now)
+		temporary, state, err := r.newTemporaryPassword(ctx, req.Now)
 		return firstPassword{state: state, temporary: temporary, made: true}, err
 	}
 	probe := storage.User{}
 	probe.UsernameKey, _ = nameKey(in.Username.Value)
-	probe.EmailKey, probe.Name = in.Email.Value, in.Name.Value
-	normal, err := r.acceptPassword(in.Password.Value, "/password", &probe)
+	probe.EmailKey, probe.Name, probe.Tenant = in.Email.Value, in.Name.Value, storage.TenantID(in.Tenant.Value)
+	normal, err := r.acceptPassword(in.Password.Value, "/password", &probe, req.Caller.ClientID)
 	if err != nil {
 		return firstPassword{}, err
 	}
-	state, err := r.newPassword(ctx, normal, now)
+	state, err := r.newPassword(ctx, normal, req.Now)
 	return firstPassword{state: state, made: true}, err
+}
+
+// importedPassword is the state of a user who keeps the password of another system, of which only a verifier is known. Its first use
+// replaces it by one of ours, so rules for passwords are first met at the next change.
+func importedPassword(in *userFields, base string, now time.Time) (storage.Password, error) {
+	if _, err := parseVerifier(in.PasswordHash.Value); err != nil || in.Password.Set && !in.Password.Null {
+		return storage.Password{}, enforce.BadRequest("malformed_hash", base+"/password_hash",
+			"want an Argon2, bcrypt or PBKDF2 verifier within bounds, as the operations guide has them, and no password beside it")
+	}
+	at := storage.Time(now)
+	return storage.Password{Verifier: in.PasswordHash.Value, ChangedAt: &at}, nil
 }
 
 // user carries fields into a record.
@@ -226,7 +244,7 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
-	first, err := r.prepare(ctx, id, in, mode, req.Now)
+	first, err := r.prepare(ctx, req, id, in, mode)
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
@@ -257,6 +275,9 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 	if in.Password.Set && !creating {
 		check.lateBad("not_here", "/password", "the password of a user that exists is reset at /v1/users/{id}/password/reset")
 	}
+	if in.PasswordHash.Set && !creating {
+		check.lateBad("not_here", "/password_hash", "a verifier is for a user that does not exist yet")
+	}
 	w := &write{
 		sequence: sequence, creates: mode.creates, unnamed: mode.unnamed, condition: condition, late: check.late,
 		action: "iam/users:" + mode.action, target: "users/" + id,
@@ -285,11 +306,17 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
 		return saveRecord(ctx, tx, next, creating, tombstone)
 	}
-	if !creating && next.Epoch != current.Epoch {
-		w.after = func(ctx context.Context) error {
-			r.endSessions(ctx, id)
+	w.after = func(ctx context.Context) error {
+		if creating {
 			return nil
 		}
+		if next.UsernameKey != current.UsernameKey {
+			r.people.forget(current.UsernameKey)
+		}
+		if next.Epoch != current.Epoch {
+			r.endSessions(ctx, id)
+		}
+		return nil
 	}
 	w.reply = func() enforce.Reply {
 		body := viewUser(next)
@@ -373,6 +400,7 @@ func (r *Room) deleteUser(ctx context.Context, req *enforce.Request) (enforce.Re
 		return bury(ctx, tx, storage.UserKind, w.target, current.Meta, current.Epoch)
 	}
 	w.after = func(ctx context.Context) error {
+		r.people.forget(current.UsernameKey)
 		r.endSessions(ctx, id)
 		return nil
 	}

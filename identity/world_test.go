@@ -10,8 +10,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"slices"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,7 +37,7 @@ const rootSecret = "a secret of root with more than 32 characters"
 // faulty is a store that counts its reads and fails as told.
 type faulty struct {
 	storage.Store
-	calls   atomic.Int64
+	calls   atomic.Int64           // but for those of the audit, some of which run beside requests
 	refuse  atomic.Pointer[string] // the name of the kind whose inserts fail
 	away    atomic.Bool
 	inTxn   func() // runs before a transaction begins
@@ -74,8 +74,11 @@ func (f *faulty) List(ctx context.Context, kind storage.Kind, q storage.Query) (
 }
 
 func (f *faulty) Insert(ctx context.Context, r storage.Record) error {
-	if err := f.down(); err != nil {
-		return err
+	switch {
+	case f.away.Load():
+		return storage.ErrUnavailable
+	case r.Kind().Name != storage.AuditKind.Name:
+		f.calls.Add(1)
 	}
 	if kind := f.refuse.Load(); kind != nil && *kind == r.Kind().Name {
 		return storage.ErrUnavailable
@@ -139,6 +142,7 @@ type world struct {
 	room     *identity.Room
 	handler  http.Handler
 	sessions *ended
+	keys     *keyring
 	follower *storage.Follower
 	adjust   func(*config)
 	log      *bytes.Buffer
@@ -206,6 +210,8 @@ func (w *world) open() {
 	w.sessions = &ended{store: w.store.Store, now: w.now}
 	w.follower = storage.Follow(w.store, w.now, w.room.Sequence(), w.room)
 	w.room.Join(w.follower, w.sessions)
+	w.keys = &keyring{}
+	w.room.JoinKeys(w.keys)
 	plane := enforce.Plane{
 		Name: policies.PlaneManagement, Authenticator: w, WriteError: identity.WriteProblem, WriteDenial: identity.WriteDenial,
 	}

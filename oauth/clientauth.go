@@ -173,7 +173,7 @@ func readCredentials(authorization []string, form url.Values) (credentials, erro
 // parseBasic reads a Basic header whose halves are form-encoded (RFC 6749, section 2.3.1). An empty secret is none.
 func parseBasic(header string) (credentials, bool) {
 	encoded, ok := scheme(header, "Basic")
-	if !ok {
+	if !ok || strings.ContainsAny(encoded, "\r\n") { // which encoding/base64 would skip
 		return credentials{}, false
 	}
 	raw, err := base64.StdEncoding.Strict().DecodeString(encoded)

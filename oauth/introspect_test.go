@@ -47,7 +47,7 @@ func method(name string) func(*storage.Application) {
 
 func forPeople(a *storage.Application) { a.GrantTypes = []string{"password"} }
 
-func TestI01Introspection(t *testing.T) {
+func TestI01AndF20Introspection(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", []string{"ledger:read"})
 	w.application("front", nil, forPeople)
@@ -110,7 +110,7 @@ func TestI02DeadTokensAreInactive(t *testing.T) {
 	w.wantInactive(w.introspect("app", token))
 }
 
-func TestI03TheCallerAuthenticates(t *testing.T) {
+func TestI03AndF19TheCallerAuthenticates(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", []string{"ledger:read"})
 	w.application("public", nil, method("none"), forPeople)
@@ -138,7 +138,7 @@ func TestI03TheCallerAuthenticates(t *testing.T) {
 	w.wantInactive(w.send("/oauth2/introspect", body+"&client_id=posting&client_secret="+url.QueryEscape("secret of posting")))
 }
 
-func TestI04NoToken(t *testing.T) {
+func TestI04AndF18NoToken(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", nil)
 	for _, body := range []string{"", "token=", "token_type_hint=access_token", "token=a&token=b", "token=%zz"} {
@@ -160,7 +160,7 @@ func TestI05AWrongHintLosesNothing(t *testing.T) {
 }
 
 // S-T13: what the caller may not see and what is not there have the same bytes.
-func TestI06TokensOfOthers(t *testing.T) {
+func TestI06AndF19AndST13TokensOfOthers(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", nil, meantFor("urn:ledger"))
 	w.application("stranger", nil, serving("urn:other"))
@@ -192,7 +192,7 @@ func TestI06TokensOfOthers(t *testing.T) {
 	}
 }
 
-func TestIntrospectionReadsNoStoreAndNoOutageIsInactive(t *testing.T) {
+func TestPO05IntrospectionReadsNoStoreAndNoOutageIsInactive(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", nil)
 	token := w.machine("app").text("access_token")

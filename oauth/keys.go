@@ -51,6 +51,8 @@ const (
 )
 
 const (
+	// jwksLife is how long a copy of the JWKS may be used, and jwksMaxAge says so.
+	jwksLife   = 300 * time.Second
 	jwksMaxAge = "public, max-age=300"
 	keyPage    = 100
 	// openAttempts bounds how often missing keys are tried for when other nodes do the same, openPause apart: what is in
@@ -98,9 +100,10 @@ type keys struct {
 	auditor Auditor
 	now     func() time.Time
 	rand    io.Reader
+	life    keyLife
 	current atomic.Pointer[rings]
 
-	// making holds a token while slots are filled; one that waits for it gives up with its request.
+	// making holds a token while keys are made or moved on; one that waits for it gives up with its request.
 	making chan struct{}
 	// loading is held from reading the records to putting them in place, so that an older state never takes the place of a newer one.
 	loading sync.Mutex
@@ -108,14 +111,6 @@ type keys struct {
 
 // open loads the keys, and makes those of the first slots that are missing.
 func (k *keys) open(ctx context.Context) error { return k.fill(ctx, firstSlots()) }
-
-// ready returns nil if access tokens of this algorithm can be signed, making the key if there is none.
-func (k *keys) ready(ctx context.Context, algorithm string) error {
-	if k.current.Load().accessSigner(algorithm) != nil {
-		return nil
-	}
-	return k.fill(ctx, []slot{{ringAccess, algorithm}})
-}
 
 // fill makes active keys for those of the slots that have none, all in one transaction, unless another node is first; and loads.
 func (k *keys) fill(ctx context.Context, slots []slot) error {
@@ -334,6 +329,18 @@ func (k *keys) newSecret(record *storage.Key) ([]byte, error) {
 
 // sealedAs binds a sealed key to its place, so that a ciphertext can move neither to another record nor to another ring.
 func sealedAs(record *storage.Key) string { return "key|" + record.Ring + "|" + record.ID }
+
+// signing returns nil if access tokens of this algorithm can be signed, making the key if there is none.
+func (s *Server) signing(ctx context.Context, algorithm string) error {
+	if s.keys.current.Load().accessSigner(algorithm) != nil {
+		return nil
+	}
+	if err := s.keys.fill(ctx, []slot{{ringAccess, algorithm}}); err != nil {
+		return err
+	}
+	s.tellKeys(ctx)
+	return nil
+}
 
 func (s *Server) serveJWKS(w http.ResponseWriter, r *http.Request) {
 	s.keys.current.Load().jwks.serve(w, r)

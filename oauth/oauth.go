@@ -132,6 +132,8 @@ type Config struct {
 	AssertionAudienceTokenEndpoint bool
 	// AssertionMaxAge is how far off the end of a client assertion may be, and how long ago it was made; 0 is DefaultAssertionMaxAge.
 	AssertionMaxAge time.Duration
+	// KeyRotation is how long a key signs before the next one does; 0 means until somebody rotates. At least MinKeyRotation.
+	KeyRotation time.Duration
 	// ExternalIssuers are other authorization servers whose access tokens the APIs take; nil is none.
 	ExternalIssuers []ExternalIssuer
 	// FetchPrivate lets documents of other servers be fetched from private networks.
@@ -212,6 +214,9 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if c.AssertionMaxAge < time.Second || c.AssertionMaxAge > MaxAssertionMaxAge {
 		return nil, fmt.Errorf("open oauth: the age of client assertions must lie between 1s and %s", MaxAssertionMaxAge)
 	}
+	if c.KeyRotation != 0 && c.KeyRotation < MinKeyRotation {
+		return nil, fmt.Errorf("open oauth: the key rotation must be 0s or at least %s", MinKeyRotation)
+	}
 	if c.AccessTokenLifetime < time.Second || c.AccessTokenLifetime > MaxAccessTokenLifetime {
 		return nil, fmt.Errorf("open oauth: the access token lifetime must lie between 1s and %s", MaxAccessTokenLifetime)
 	}
@@ -232,6 +237,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	s.externals = newExternals(c.Now, s.fetcher, c.ExternalIssuers)
 	s.keys = &keys{
 		store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand, making: make(chan struct{}, 1),
+		life: keyLife{rotation: c.KeyRotation, tokens: MaxAccessTokenLifetime, sessions: c.SessionLifetime},
 	}
 	if err := s.keys.open(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)

@@ -66,7 +66,7 @@ func TestR01RefreshRotates(t *testing.T) {
 	calls := w.store.calls.Load()
 	second := w.refreshed(first.text("refresh_token"))
 	if got := w.store.calls.Load() - calls; got != 2 {
-		t.Fatalf("a rotation costs %d store calls, want one read and one write (PO-06)", got)
+		t.Fatalf("a rotation costs %d store calls, want one read and one write", got)
 	}
 	if first.text("refresh_token") == second.text("refresh_token") || second.text("scope") != first.text("scope") {
 		t.Fatalf("%s\n%s", first.Body, second.Body)
@@ -77,6 +77,34 @@ func TestR01RefreshRotates(t *testing.T) {
 	}
 	w.advance(oauth.DefaultRefreshGrace)
 	w.want(w.refresh("portal", first.text("refresh_token")), http.StatusBadRequest, "invalid_grant")
+}
+
+// PO-06: a rotation is one write, whatever comes before or after it; a retry, a forged token and a stranger's cost none.
+func TestPO06ARotationIsOneWrite(t *testing.T) {
+	w := refreshing(t)
+	writes := func(name string, want int64, act func()) {
+		t.Helper()
+		before := w.store.writes.Load()
+		act()
+		if got := w.store.writes.Load() - before; got != want {
+			t.Errorf("%s: %d writes, want %d", name, got, want)
+		}
+	}
+	token := w.login().text("refresh_token")
+	writes("three rotations", 3, func() {
+		for range 3 {
+			token = w.refreshed(token, "scope", "ledger/accounts:read").text("refresh_token")
+			w.advance(time.Minute)
+		}
+	})
+	last := token
+	writes("the last of them", 1, func() { token = w.refreshed(last).text("refresh_token") })
+	writes("its retry", 0, func() { w.refreshed(last) })
+	writes("a forged one", 0, func() { w.want(w.refresh("portal", token+"A"), http.StatusBadRequest, "invalid_grant") })
+	writes("a stranger's", 0, func() { w.want(w.refresh("other", token), http.StatusBadRequest, "invalid_grant") })
+	writes("a wider one", 0, func() {
+		w.want(w.refresh("portal", token, "scope", "ledger/invoices:read"), http.StatusBadRequest, "invalid_scope")
+	})
 }
 
 func TestRefreshKeepsTheTimeOfTheLogin(t *testing.T) {
@@ -128,7 +156,7 @@ func TestRefreshTokenComesIfTheDecisionSaysSo(t *testing.T) {
 	w.want(w.token("portal", "grant_type", "refresh_token"), http.StatusBadRequest, "invalid_request")
 }
 
-func TestR02NarrowerScope(t *testing.T) {
+func TestR02AndF15NarrowerScope(t *testing.T) {
 	w := refreshing(t)
 	first := w.login()
 	narrow := w.refreshed(first.text("refresh_token"), "scope", "ledger/accounts:read")
@@ -140,7 +168,7 @@ func TestR02NarrowerScope(t *testing.T) {
 	}
 }
 
-func TestR03WiderScope(t *testing.T) {
+func TestR03AndF15WiderScope(t *testing.T) {
 	w := refreshing(t)
 	token := w.login("scope", "ledger/accounts:read").text("refresh_token")
 	for _, wider := range []string{
@@ -228,7 +256,7 @@ func TestR05RetryInsideTheGraceGetsTheSameSuccessor(t *testing.T) {
 	w.refreshed(second.text("refresh_token"))
 }
 
-func TestR06ForeignClient(t *testing.T) {
+func TestR06AndST11ForeignClient(t *testing.T) {
 	w := refreshing(t)
 	token := w.login().text("refresh_token")
 	w.want(w.refresh("other", token), http.StatusBadRequest, "invalid_grant")
@@ -238,7 +266,7 @@ func TestR06ForeignClient(t *testing.T) {
 	w.refreshed(second.text("refresh_token"))
 }
 
-func TestR07ForgedTokensHarmNobodyAndCostNoRead(t *testing.T) {
+func TestR07AndF16ForgedTokensHarmNobodyAndCostNoRead(t *testing.T) {
 	w := refreshing(t)
 	token := w.login().text("refresh_token")
 	head, mac, _ := strings.Cut(strings.TrimPrefix(token, "writ_rt_"), ".")

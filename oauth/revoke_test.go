@@ -68,7 +68,7 @@ func TestV02UnknownTokensAndHints(t *testing.T) {
 	w.wantRevoked(w.revoke("app", old))
 }
 
-func TestV03ForeignTokens(t *testing.T) {
+func TestV03AndF17ForeignTokens(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", nil)
 	w.application("stranger", nil)
@@ -84,7 +84,7 @@ func TestV03ForeignTokens(t *testing.T) {
 	}
 }
 
-func TestV04NoTokenOrNoClient(t *testing.T) {
+func TestV04AndF18NoTokenOrNoClient(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", nil)
 	token := w.machine("app").text("access_token")
@@ -105,7 +105,7 @@ func TestV04NoTokenOrNoClient(t *testing.T) {
 }
 
 // S-T7: what was not written is not acknowledged.
-func TestV05StoreDown(t *testing.T) {
+func TestV05AndF17AndST7StoreDown(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", nil)
 	token := w.machine("app").text("access_token")

@@ -10,6 +10,7 @@ import (
 	"github.com/ory/fosite"
 	fositeoauth2 "github.com/ory/fosite/handler/oauth2"
 
+	"github.com/writ-authz/writ/policies/enforce"
 	"github.com/writ-authz/writ/storage"
 )
 
@@ -42,6 +43,11 @@ func (f fositeStore) SetClientAssertionJWT(context.Context, string, time.Time) e
 // Authenticate checks a password. Everything that is wrong with it is fosite.ErrNotFound, which becomes invalid_grant;
 // any other error is an outage and must stay one (F-04 in its other form).
 func (f fositeStore) Authenticate(ctx context.Context, username, password string) (string, error) {
+	request, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester)
+	if !ok {
+		return "", errors.New("fosite gave no access request")
+	}
+	enforce.EventFrom(ctx).Client = request.GetClient().GetID() // who asks, also where nothing comes of it
 	var peer netip.Addr
 	if r, ok := ctx.Value(fosite.RequestContextKey).(*http.Request); ok {
 		peer = remote(r)
@@ -54,10 +60,6 @@ func (f fositeStore) Authenticate(ctx context.Context, username, password string
 		return "", err
 	}
 	// fosite hands on the id alone; the session is reached by way of the request that it keeps in the context.
-	request, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester)
-	if !ok {
-		return "", errors.New("fosite gave no access request")
-	}
 	request.GetSession().(*session).epoch = epoch
 	return id, nil
 }

@@ -151,7 +151,7 @@ func (i *issue) respond(ctx context.Context, d policies.Decision) (enforce.Reply
 	}
 	// A key that is missing is missed before a refresh token is spent.
 	if given.format == formatJWT {
-		if err := s.keys.ready(ctx, i.ceiling.algorithm); err != nil {
+		if err := s.signing(ctx, i.ceiling.algorithm); err != nil {
 			return enforce.Reply{}, fmt.Errorf("issue token: %w", err)
 		}
 	}

@@ -81,7 +81,7 @@ func TestT03MethodIsEnforced(t *testing.T) {
 	}
 }
 
-func TestT04SecretInTheQueryIsNone(t *testing.T) {
+func TestT04AndST5SecretInTheQueryIsNone(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", nil, func(a *storage.Application) { a.Secrets[0].Verifier = verifier("canary-in-query") })
 	path := "/oauth2/token?client_id=app&client_secret=canary-in-query&grant_type=client_credentials"
@@ -147,7 +147,7 @@ func TestT08NoGrantType(t *testing.T) {
 	}
 }
 
-func TestT09UnknownGrantTypes(t *testing.T) {
+func TestT09AndF01AndST4UnknownGrantTypes(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", nil)
 	for _, grant := range []string{
@@ -230,7 +230,7 @@ func TestT15MalformedAuthorization(t *testing.T) {
 	}
 }
 
-func TestT16PublicClientUsesClientCredentials(t *testing.T) {
+func TestT16AndF14PublicClientUsesClientCredentials(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", nil, func(a *storage.Application) { a.TokenEndpointAuthMethod, a.Secrets = "none", nil })
 	w.want(w.machine("", "client_id", "app"), http.StatusBadRequest, "unauthorized_client")
@@ -482,7 +482,7 @@ func TestEveryReasonHasAReply(t *testing.T) {
 	}
 }
 
-func TestAudience(t *testing.T) {
+func TestF25AudienceIsExact(t *testing.T) {
 	w := newWorld(t)
 	w.application("app", nil, func(a *storage.Application) { a.Audiences = []string{"https://a.example", "https://b.example"} })
 	aud := func(r reply) string { return strings.Join(texts(part(t, r.text("access_token"), 1)["aud"]), " ") }

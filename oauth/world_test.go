@@ -485,11 +485,16 @@ func (sealer) Open(raw []byte, associated string) ([]byte, error) {
 	return in.Plain, nil
 }
 
-// countingStore counts calls and can fail all of them.
+// countingStore counts calls, and those that write, and can fail all of them.
 type countingStore struct {
 	storage.Store
-	calls atomic.Int64
-	down  atomic.Bool
+	calls, writes atomic.Int64
+	down          atomic.Bool
+}
+
+func (c *countingStore) write() error {
+	c.writes.Add(1)
+	return c.call()
 }
 
 func (c *countingStore) call() error {
@@ -529,21 +534,21 @@ func (c *countingStore) Sequence(ctx context.Context) (int64, error) {
 }
 
 func (c *countingStore) Insert(ctx context.Context, r storage.Record) error {
-	if err := c.call(); err != nil {
+	if err := c.write(); err != nil {
 		return err
 	}
 	return c.Store.Insert(ctx, r)
 }
 
 func (c *countingStore) Update(ctx context.Context, r storage.Record) error {
-	if err := c.call(); err != nil {
+	if err := c.write(); err != nil {
 		return err
 	}
 	return c.Store.Update(ctx, r)
 }
 
 func (c *countingStore) Txn(ctx context.Context, fn func(context.Context, storage.Tx) error) error {
-	if err := c.call(); err != nil {
+	if err := c.write(); err != nil {
 		return err
 	}
 	return c.Store.Txn(ctx, fn)

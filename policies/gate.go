@@ -54,6 +54,9 @@ func (sn *snapshot) pin(ctx context.Context, audiences map[string][]string) (*sn
 		maps.Copy(planes, block)
 	}
 	for plane, names := range audiences {
+		if len(names) == 0 || slices.Contains(names, "") {
+			return nil, fmt.Errorf("audiences of plane %q: %q has none or an empty one, so that tokens for any server would do", plane, names)
+		}
 		if given, ok := planes[plane].(map[string]any); ok && len(given) > 0 {
 			continue
 		}

@@ -376,3 +376,15 @@ func TestAudiencesAreTheServersOwn(t *testing.T) {
 		}
 	}
 }
+
+// A plane whose audiences are configured to be none would ask for nothing.
+func TestSJ6EmptyAudiencesAreRefusedAtStart(t *testing.T) {
+	for name, names := range map[string][]string{"none": {}, "nil": nil, "an empty one": {"https://writ.example/management", ""}} {
+		_, err := policies.Open(t.Context(), policies.Config{
+			Now: time.Now, Deadline: time.Second, Audiences: map[string][]string{policies.PlaneManagement: names},
+		})
+		if err == nil || !strings.Contains(err.Error(), "audiences of plane") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

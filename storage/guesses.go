@@ -5,6 +5,8 @@ import "time"
 // Guesses counts the failed attempts to prove to be somebody. Its id is a keyed digest, so the records are no list of names.
 type Guesses struct {
 	Meta
+	// Name is the digest of the name alone, where the record is about a name from one network.
+	Name string `json:"name,omitempty"`
 	// Failures are those in a row; LastAt is when the last one was, SuccessAt the last success, if any.
 	Failures  int       `json:"failures"`
 	LastAt    time.Time `json:"last_at"`

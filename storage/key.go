@@ -17,9 +17,12 @@ type Key struct {
 	State     string `json:"state"`
 	// Public is the public JWK of a key pair.
 	Public json.RawMessage `json:"public,omitempty"`
-	// Sealed is the private JWK, or the secret key as it is, sealed with the key encryption key.
-	Sealed   []byte     `json:"sealed"`
+	// Sealed is the private JWK, or the secret key as it is, sealed with the key encryption key. It is gone once it is of no use: of a
+	// key pair that no longer signs, and of every retired key.
+	Sealed   []byte     `json:"sealed,omitempty"`
 	ActiveAt *time.Time `json:"active_at,omitempty"`
+	// RetireAt is when a retiring key is retired, or when a retired one was.
+	RetireAt *time.Time `json:"retire_at,omitempty"`
 }
 
 // KeyKind: filter by ring.

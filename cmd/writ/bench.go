@@ -25,6 +25,7 @@ func (n *node) withBench(public http.Handler) (http.Handler, error) {
 	}
 	rows = append(rows,
 		enforce.OpenRoute{Method: http.MethodGet, Path: "/bench/usage", Handler: usageNow},
+		enforce.OpenRoute{Method: http.MethodPost, Path: "/bench/collect", Handler: collectNow},
 		enforce.OpenRoute{Method: http.MethodPost, Path: "/bench/records", Handler: n.seedRecords},
 		enforce.OpenRoute{Method: http.MethodGet, Path: "/bench/profile/cpu", Handler: pprof.Profile},
 		enforce.OpenRoute{Method: http.MethodGet, Path: "/bench/profile/heap", Handler: pprof.Handler("heap").ServeHTTP},

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/crypto/chacha20poly1305"
 
+	"github.com/writ-authz/writ/identity"
 	"github.com/writ-authz/writ/policies/enforce"
 )
 
@@ -33,12 +34,13 @@ type floorAnswer struct {
 	Proof    []byte `json:"proof,omitempty"`
 }
 
-// floorWork is the X of "floor+X": one cryptographic operation over a text of the size of a token's claims.
+// floorWork is the X of "floor+X": one cryptographic operation over a text of the size of a token's claims, which are longer where
+// they are sealed than where they are signed; or one hash of a password.
 type floorWork func() ([]byte, error)
 
 // floors are handlers that do nothing but the work that no server could save: read, decode, X, encode, write.
 func floors() ([]enforce.OpenRoute, error) {
-	text := make([]byte, 300)
+	text, claims := make([]byte, 300), make([]byte, 600)
 	elliptical, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("floor+ES256: %w", err)
@@ -69,8 +71,9 @@ func floors() ([]enforce.OpenRoute, error) {
 		{"/bench/floor-es256", es256},
 		{"/bench/floor-eddsa", func() ([]byte, error) { return ed25519.Sign(edwards, text), nil }},
 		{"/bench/floor-rs256", signRS256(classic, text)},
-		{"/bench/floor-aead", sealXChaCha(sealer, text)},
+		{"/bench/floor-aead", sealXChaCha(sealer, claims)},
 		{"/bench/floor-es256-verify", verifyES256(&elliptical.PublicKey, text, signature)},
+		{"/bench/floor-argon2id", func() ([]byte, error) { return identity.BareArgon2id("correct horse battery staple"), nil }},
 	} {
 		rows = append(rows, enforce.OpenRoute{Method: http.MethodPost, Path: f.path, Handler: floor(f.work)})
 	}

@@ -61,6 +61,11 @@ func TestExitCodes(t *testing.T) {
 			name: "a server that is not there", args: []string{"token", "--url", dead, "--client-id", "x"},
 			want: 1, says: "is the server running, and is --url right?",
 		},
+		{name: "a key without an id", args: []string{"keys", "retire"}, want: 2},
+		{
+			name: "an admin listener that is not there", env: []string{"WRIT_TOKEN=x"}, args: []string{"keys", "list", "--admin-url", dead},
+			want: 1, says: "is --admin-url right?",
+		},
 		{name: "a server that is not ready", args: []string{"healthcheck", "--url", dead}, want: 1, says: "not ready"},
 		{name: "a configuration that is wrong", env: []string{"WRIT_LOG_LEVEL=loud"}, args: []string{"serve"}, want: 1},
 		{name: "writ dev keeps its directory to itself", args: []string{"dev", "--data-dir", "x"}, want: 2},

@@ -22,7 +22,7 @@ const clientLimit = 30 * time.Second
 
 // clientVariables are the variables of the client commands; a server's configuration passes them by.
 func clientVariables() []string {
-	names := []string{"WRIT_URL", "WRIT_CLIENT_ID", "WRIT_USERNAME", "WRIT_CA_FILE"}
+	names := []string{"WRIT_URL", "WRIT_ADMIN_URL", "WRIT_CLIENT_ID", "WRIT_USERNAME", "WRIT_CA_FILE"}
 	for _, name := range []string{"WRIT_CLIENT_SECRET", "WRIT_PASSWORD", "WRIT_TOKEN"} {
 		names = append(names, name, name+"_FILE")
 	}
@@ -32,7 +32,7 @@ func clientVariables() []string {
 // remote is a running server as a client command sees it. Secrets have variables and files, but no flags, which every user of the
 // machine could read in the process list.
 type remote struct {
-	url, caFile               string
+	url, adminURL, caFile     string
 	clientID, secret          string
 	username, password, token string
 	scope, tenant             string
@@ -58,6 +58,7 @@ func (c *cli) remoteFlags(cmd *cobra.Command) func() (*remote, error) {
 			into *string
 		}{
 			{"WRIT_URL", &r.url},
+			{"WRIT_ADMIN_URL", &r.adminURL},
 			{"WRIT_CA_FILE", &r.caFile},
 			{"WRIT_CLIENT_ID", &r.clientID},
 			{"WRIT_CLIENT_SECRET", &r.secret},
@@ -76,8 +77,24 @@ func (c *cli) remoteFlags(cmd *cobra.Command) func() (*remote, error) {
 		if r.url == "" {
 			r.url = "http://127.0.0.1:8080"
 		}
-		r.url = strings.TrimRight(r.url, "/")
+		if r.adminURL == "" {
+			r.adminURL = "http://127.0.0.1:8081"
+		}
+		r.url, r.adminURL = strings.TrimRight(r.url, "/"), strings.TrimRight(r.adminURL, "/")
 		return &r, r.connect()
+	}
+}
+
+// adminFlags are remoteFlags for a command that also speaks to the admin listener.
+func (c *cli) adminFlags(cmd *cobra.Command) func() (*remote, error) {
+	read := c.remoteFlags(cmd)
+	admin := cmd.Flags().String("admin-url", "", "admin listener of the server (WRIT_ADMIN_URL; http://127.0.0.1:8081)")
+	return func() (*remote, error) {
+		r, err := read()
+		if err == nil && *admin != "" {
+			r.adminURL = strings.TrimRight(*admin, "/")
+		}
+		return r, err
 	}
 }
 
@@ -145,8 +162,17 @@ func (r *remote) issue(ctx context.Context) (*tokenReply, error) {
 	return reply, r.do(request, reply)
 }
 
-// ask sends a request with the caller's token, which it gets first if there is none.
+// ask sends a request with the caller's token to the public listener; manage sends it to the admin listener.
 func (r *remote) ask(ctx context.Context, method, path string, body, into any) error {
+	return r.send(ctx, method, r.url+path, body, into)
+}
+
+func (r *remote) manage(ctx context.Context, method, path string, body, into any) error {
+	return r.send(ctx, method, r.adminURL+path, body, into)
+}
+
+// send sends a request with the caller's token, which it gets first if there is none.
+func (r *remote) send(ctx context.Context, method, address string, body, into any) error {
 	if r.token == "" {
 		issued, err := r.issue(ctx)
 		if err != nil {
@@ -162,7 +188,7 @@ func (r *remote) ask(ctx context.Context, method, path string, body, into any) e
 		}
 		content = bytes.NewReader(raw)
 	}
-	request, err := http.NewRequestWithContext(ctx, method, r.url+path, content)
+	request, err := http.NewRequestWithContext(ctx, method, address, content)
 	if err != nil {
 		return usage("--url: %s", err)
 	}
@@ -183,21 +209,29 @@ type refusal struct {
 	RequestID   string `json:"request_id"`
 }
 
+// do reads the reply into a value, or, where that is nil, wants none.
 func (r *remote) do(request *http.Request, into any) error {
+	at, option := r.url, "--url"
+	if !strings.HasPrefix(request.URL.String(), r.url+"/") {
+		at, option = r.adminURL, "--admin-url"
+	}
 	reply, err := r.http.Do(request)
 	if err != nil {
-		return fmt.Errorf("no answer from %s: %w; is the server running, and is --url right?", r.url, errors.Unwrap(err))
+		return fmt.Errorf("no answer from %s: %w; is the server running, and is %s right?", at, errors.Unwrap(err), option)
 	}
 	defer reply.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(reply.Body, 16<<20))
 	if err != nil {
-		return fmt.Errorf("the answer of %s was cut off: %w", r.url, err)
+		return fmt.Errorf("the answer of %s was cut off: %w", at, err)
 	}
-	if reply.StatusCode != http.StatusOK {
+	if reply.StatusCode/100 != 2 {
 		return errors.New(explain(reply, body))
 	}
+	if into == nil {
+		return nil
+	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("%s does not answer as Writ does; is --url right?", r.url)
+		return fmt.Errorf("%s does not answer as Writ does; is %s right?", at, option)
 	}
 	return nil
 }

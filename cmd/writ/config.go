@@ -69,6 +69,7 @@ func (l layer) Read() (map[string]any, error) {
 // complete even where an error is returned, so that they can be shown beside it.
 func loadConfig(src sources) (*Config, []setting, error) {
 	config := defaults()
+	config.credentials = lookup(src.env, "CREDENTIALS_DIRECTORY")
 	rows := options(&config)
 	problems := configError{}
 	base, file, environment, flags := newLayer(), newLayer(), newLayer(), newLayer()
@@ -124,6 +125,16 @@ func loadConfig(src sources) (*Config, []setting, error) {
 		return &config, settings, problems
 	}
 	return &config, settings, nil
+}
+
+// lookup returns an environment variable; of several the last counts.
+func lookup(env []string, name string) string {
+	for _, entry := range slices.Backward(env) {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // readEnv reads the WRIT_* variables into the layer and returns WRIT_CONFIG. An empty variable counts as unset, as compose

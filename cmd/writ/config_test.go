@@ -74,8 +74,8 @@ func TestEveryKeyHasFlagVariableAndLine(t *testing.T) {
 	t.Chdir(t.TempDir())
 	_, help, _ := shell(t, nil, "serve", "--help")
 	for key := range shown(t, nil) {
-		if key == "bootstrap_secret" || key == "mongodb_uri" {
-			if strings.Contains(help, "--"+strings.ReplaceAll(key, "_", "-")) {
+		if key == "bootstrap_secret" || key == "mongodb_uri" || key == "kek" {
+			if strings.Contains(help, "--"+strings.ReplaceAll(key, "_", "-")+" ") {
 				t.Errorf("the secret %s has a flag, which the process list would show", key)
 			}
 			continue
@@ -269,6 +269,10 @@ func TestBadConfigurationSaysWhatToDo(t *testing.T) {
 		{
 			name: "no duration", args: []string{"--max-staleness", "5"},
 			want: `max_staleness (flag --max-staleness): "5" is not a duration such as 200ms, 5s or 1h`,
+		},
+		{
+			name: "a temporary password for ever", env: []string{"WRIT_TEMPORARY_PASSWORD_LIFETIME=720h"},
+			want: "temporary_password_lifetime (env WRIT_TEMPORARY_PASSWORD_LIFETIME): 720h0m0s is not between 1m and 168h",
 		},
 		{
 			name: "MongoDB without a key", env: []string{"WRIT_MONGODB_URI=mongodb://x"},

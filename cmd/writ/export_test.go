@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -17,4 +18,11 @@ func Commands() *cobra.Command { return (&cli{}).root() }
 // Frame puts what every listener has around a handler.
 func Frame(next http.Handler, logger *slog.Logger, now func() time.Time) http.Handler {
 	return &frame{listener: "public", next: next, logger: logger, metrics: newMetrics(), now: now}
+}
+
+// OpenBreached opens a file of leaked passwords, and Breached is one that is open.
+var OpenBreached = openBreached
+
+func Breached(file io.ReaderAt, size int64) *breachedFile {
+	return &breachedFile{file: file, size: size}
 }

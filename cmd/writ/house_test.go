@@ -60,6 +60,8 @@ func homes() map[string][]string {
 		"github.com/go-jose/go-jose":                  {"oauth"},
 		"golang.org/x/crypto/argon2":                  {"identity"},
 		"golang.org/x/crypto/chacha20poly1305":        {"oauth", "cmd/writ"}, // writ bench measures what it costs
+		"golang.org/x/crypto/bcrypt":                  {"identity"},
+		"crypto/pbkdf2":                               {"identity"},
 		"go.mongodb.org/mongo-driver":                 {"storage/mongo"},
 		"modernc.org/sqlite":                          {"storage/sqlite"},
 		"github.com/tink-crypto/tink-go":              {"storage/seal"},

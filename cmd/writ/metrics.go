@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/writ-authz/writ/identity"
 	"github.com/writ-authz/writ/policies"
 )
 
@@ -22,6 +23,7 @@ type metrics struct {
 	decisions *prometheus.CounterVec
 	evaluated *prometheus.HistogramVec
 	tokens    *prometheus.CounterVec
+	hashes    prometheus.Histogram
 }
 
 func newMetrics() *metrics {
@@ -45,10 +47,14 @@ func newMetrics() *metrics {
 			Name: "writ_token_decisions_total",
 			Help: "Token requests of authenticated clients, by grant type and result: permit, deny or error.",
 		}, []string{"grant_type", "result"}),
+		hashes: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "writ_password_hash_seconds", Help: "Time that one slow hash took, without the wait for it.",
+			Buckets: []float64{.01, .02, .03, .05, .075, .1, .15, .25, .5, 1, 2.5, 5},
+		}),
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.seconds, m.decisions, m.evaluated, m.tokens,
+		m.requests, m.seconds, m.decisions, m.evaluated, m.tokens, m.hashes,
 	)
 	return m
 }
@@ -61,6 +67,9 @@ func (m *metrics) request(listener, route string, status int, took time.Duration
 	m.requests.WithLabelValues(listener, route, strconv.Itoa(status)).Inc()
 	m.seconds.WithLabelValues(listener).Observe(took.Seconds())
 }
+
+// hashed observes one slow hash.
+func (m *metrics) hashed(took time.Duration) { m.hashes.Observe(took.Seconds()) }
 
 // handler serves the exposition format.
 func (m *metrics) handler() http.HandlerFunc {
@@ -110,8 +119,35 @@ func (m *metrics) observe(n *node) {
 	gauge("writ_authority_sequence", "The authority sequence that the node has applied.", func() float64 {
 		return float64(n.follower.Sequence())
 	})
+	m.passwords(n.room)
 	m.registry.MustRegister(policyInfo{pdp: n.pdp, info: prometheus.NewDesc("writ_policy_info",
 		"The active policy set.", []string{"policy_revision", "data_revision"}, nil)})
+}
+
+// passwords exposes the figures of the password pool, of guessing and of logins.
+func (m *metrics) passwords(room *identity.Room) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "writ_password_pool", Help: "Slow hashes that run or wait.",
+	}, func() float64 { return float64(room.Figures().Inside) }))
+	counter := func(name, help string, labels prometheus.Labels, read func(identity.Figures) int64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(
+			prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels},
+			func() float64 { return float64(read(room.Figures())) },
+		))
+	}
+	counter("writ_password_pool_full_total", "Slow hashes that found no place and were answered 503.", nil,
+		func(f identity.Figures) int64 { return f.PoolFull })
+	const throttled = "Attempts to prove a password or a secret that were told to wait."
+	counter("writ_throttled_total", throttled, prometheus.Labels{"of": "people"},
+		func(f identity.Figures) int64 { return f.ThrottledPeople })
+	counter("writ_throttled_total", throttled, prometheus.Labels{"of": "machines"},
+		func(f identity.Figures) int64 { return f.ThrottledMachines })
+	for _, outcome := range identity.LoginOutcomes() {
+		counter("writ_logins_total", "Attempts to log in with a password, by outcome.", prometheus.Labels{"outcome": outcome},
+			func(f identity.Figures) int64 { return f.Logins[outcome] })
+	}
+	counter("writ_logins_unwritten_total", "Logins and failures that the audit does not have, because they were too many or it failed.", nil,
+		func(f identity.Figures) int64 { return f.UnwrittenLogins })
 }
 
 // policyInfo exposes the active revision alone, so that old ones do not pile up.

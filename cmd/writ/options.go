@@ -22,7 +22,11 @@ type Config struct {
 
 	DataDir    string // directory of the embedded store; absent: ./writ-data
 	MongoDBURI string // connection string of a replica set; absent: the embedded store
-	KEKFile    string // key encryption key; absent: the file "kek" in DataDir, made with mode 0600; required with MongoDB
+	KEKFile    string // key encryption key; absent: KEK, a systemd credential, or, but for MongoDB, "kek" in DataDir, made at need
+	KEK        string // the key encryption key itself; absent: KEKFile
+
+	// credentials is where systemd puts what LoadCredential names; empty outside it.
+	credentials string
 
 	BootstrapSecret string // secret of root on the first start; absent: a random one, printed once
 	BootstrapFile   string // YAML with tenants, roles, groups, users and applications; absent: none
@@ -54,7 +58,10 @@ type Config struct {
 	RefreshGrace                          time.Duration // how long a used refresh token gives the same successor; 0: every second use is a reuse
 	AssertionAudienceTokenEndpoint        bool          // client assertions may name the token endpoint, beside the issuer
 	AssertionMaxAge                       time.Duration // how far off the end of a client assertion may be, and how long ago it was made
+	KeyRotation                           time.Duration // how long a key signs before the next one does; 0: until somebody rotates
 	PasswordMinimum                       int           // characters
+	TemporaryPasswordLifetime             time.Duration // of a password that its owner has not chosen
+	BreachedPasswordsFile                 string        // leaked passwords that nobody may choose; absent: none
 
 	LogLevel  string // "debug", "info", "warn" or "error"
 	LogFormat string // "json" or "text"
@@ -76,9 +83,9 @@ func defaults() Config {
 		MaxStaleness: 5 * time.Second, PollInterval: 200 * time.Millisecond,
 		PolicyDeadline: 200 * time.Millisecond,
 		DecisionLog:    "stdout", DecisionLogQueue: 4096,
-		AccessTokenLifetime: time.Hour, PasswordMinimum: 12,
+		AccessTokenLifetime: time.Hour, PasswordMinimum: 12, TemporaryPasswordLifetime: 24 * time.Hour,
 		RefreshTokenLifetime: oauth.DefaultRefreshTokenLifetime, SessionLifetime: oauth.DefaultSessionLifetime,
-		RefreshGrace: oauth.DefaultRefreshGrace, AssertionMaxAge: oauth.DefaultAssertionMaxAge,
+		RefreshGrace: oauth.DefaultRefreshGrace, AssertionMaxAge: oauth.DefaultAssertionMaxAge, KeyRotation: oauth.DefaultKeyRotation,
 		LogLevel: "info", LogFormat: "json",
 	}
 }
@@ -91,6 +98,7 @@ func options(c *Config) []option {
 		{key: "data_dir", field: &c.DataDir, usage: "directory of the embedded store"},
 		{key: "mongodb_uri", field: &c.MongoDBURI, secret: true, usage: "connection string of a MongoDB replica set"},
 		{key: "kek_file", field: &c.KEKFile, usage: "file with the key encryption key, mode 0600"},
+		{key: "kek", field: &c.KEK, secret: true, usage: "the key encryption key itself, in base64, where no file can be had"},
 		{key: "bootstrap_secret", field: &c.BootstrapSecret, secret: true, usage: "secret of the application root on the first start"},
 		{key: "bootstrap_file", field: &c.BootstrapFile, usage: "YAML that declares tenants, roles, groups, users, applications"},
 		{key: "tls_cert_file", field: &c.TLSCertFile, usage: "certificate of the public listener, PEM; reloaded when it changes"},
@@ -127,7 +135,16 @@ func options(c *Config) []option {
 			usage: "take client assertions that name the token endpoint as audience, beside the issuer",
 		},
 		{key: "assertion_max_age", field: &c.AssertionMaxAge, usage: "longest life of a client assertion"},
+		{key: "key_rotation", field: &c.KeyRotation, usage: "how long a key signs before the next one does; 0s for rotation by hand alone"},
 		{key: "password_minimum", field: &c.PasswordMinimum, usage: "least length of a password, in characters"},
+		{
+			key: "temporary_password_lifetime", field: &c.TemporaryPasswordLifetime,
+			usage: "how long a temporary password may be used to log in",
+		},
+		{
+			key: "breached_passwords_file", field: &c.BreachedPasswordsFile,
+			usage: "sorted SHA-1 hashes of leaked passwords, which nobody may choose",
+		},
 		{key: "log_level", field: &c.LogLevel, usage: "debug, info, warn or error"},
 		{key: "log_format", field: &c.LogFormat, usage: "json or text"},
 	}

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -79,10 +78,16 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 	if err != nil {
 		return nil, err
 	}
+	breaches, err := n.openBreaches()
+	if err != nil {
+		return nil, err
+	}
 	if n.room, err = identity.Open(ctx, identity.Config{
 		Store: n.store, Sealer: sealer, PDP: n.pdp, Now: now, Rand: rand.Reader, Logger: logger, Node: uuid.NewString(),
 		Audiences:    []string{config.Issuer + "/" + policies.PlaneRuntime, config.Issuer + "/" + policies.PlaneManagement},
-		MaxStaleness: config.MaxStaleness, PasswordMinimum: config.PasswordMinimum, Local: localIssuer(config.Issuer),
+		MaxStaleness: config.MaxStaleness, PasswordMinimum: config.PasswordMinimum,
+		TemporaryPasswordLife: config.TemporaryPasswordLifetime, Breaches: breaches, Hashed: n.metrics.hashed,
+		Local: localIssuer(config.Issuer),
 	}); err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
@@ -92,12 +97,14 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 		PDP: n.pdp, Now: now, Logger: logger, AccessTokenLifetime: config.AccessTokenLifetime,
 		RefreshTokenLifetime: config.RefreshTokenLifetime, SessionLifetime: config.SessionLifetime, RefreshGrace: config.RefreshGrace,
 		AssertionAudienceTokenEndpoint: config.AssertionAudienceTokenEndpoint, AssertionMaxAge: config.AssertionMaxAge,
+		KeyRotation:     config.KeyRotation,
 		ExternalIssuers: config.ExternalIssuers, FetchPrivate: config.AllowPrivateJWKS,
 	}); err != nil {
 		return nil, fmt.Errorf("oauth: %w", err)
 	}
 	n.follower = storage.Follow(n.store, now, n.room.Sequence(), n.room, n.auth)
 	n.room.Join(n.follower, n.auth)
+	n.room.JoinKeys(n.auth)
 	if n.api, err = decide.New(decide.Config{
 		BaseURL: config.Issuer, PDP: n.counted(), Log: n.decisions, Directory: n.room, Tokens: n.auth, Logger: logger,
 	}); err != nil {
@@ -184,6 +191,19 @@ func (n *node) openDecisionLog(stdout, stderr io.Writer) error {
 	return nil
 }
 
+// openBreaches opens the file of leaked passwords, if there is one.
+func (n *node) openBreaches() (identity.Breaches, error) {
+	if n.config.BreachedPasswordsFile == "" {
+		return nil, nil
+	}
+	list, file, err := openBreached(n.config.BreachedPasswordsFile)
+	if err != nil {
+		return nil, fmt.Errorf("breached_passwords_file: %s %w; see docs/operations.md for its form", n.config.BreachedPasswordsFile, err)
+	}
+	n.closers = append(n.closers, closer{"breached passwords", func(context.Context) error { return file.Close() }})
+	return list, nil
+}
+
 // openStore opens the one store that the configuration names.
 func openStore(ctx context.Context, config *Config, now func() time.Time) (storage.Store, error) {
 	if config.MongoDBURI != "" {
@@ -203,10 +223,9 @@ func openSealer(ctx context.Context, store storage.Store, config *Config) (*seal
 	if err != nil && !first {
 		return nil, fmt.Errorf("read the keyset: %w", err)
 	}
-	byDefault := config.MongoDBURI == "" && config.KEKFile == filepath.Join(config.DataDir, "kek")
-	kek, err := seal.LoadKEK(config.KEKFile, first && byDefault)
+	kek, key, err := config.loadKEK(first)
 	if err != nil {
-		return nil, fmt.Errorf("kek_file (mode 0600): %w", err)
+		return nil, err
 	}
 	if first {
 		if setting, err = firstKeyset(ctx, store, kek); err != nil {
@@ -215,7 +234,7 @@ func openSealer(ctx context.Context, store storage.Store, config *Config) (*seal
 	}
 	sealer, err := seal.Open(kek, setting.Value)
 	if err != nil {
-		return nil, fmt.Errorf("kek_file: %w", err)
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	return sealer, nil
 }

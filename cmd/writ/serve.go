@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -27,6 +28,8 @@ const (
 	// drainLimit is how long requests in flight may take, and what is queued may be written, after the listeners close.
 	drainLimit    = 25 * time.Second
 	purgeInterval = time.Minute
+	// maintainInterval is how often keys are looked at, on average.
+	maintainInterval = time.Minute
 )
 
 func (c *cli) serveCommand() *cobra.Command {
@@ -243,6 +246,7 @@ func (n *node) background(ctx context.Context) *sync.WaitGroup {
 			n.logger.InfoContext(ctx, "change feed is current again")
 		})
 	})
+	work.Go(func() { n.maintain(ctx) })
 	work.Go(func() {
 		ticker := time.NewTicker(purgeInterval)
 		defer ticker.Stop()
@@ -258,6 +262,22 @@ func (n *node) background(ctx context.Context) *sync.WaitGroup {
 		}
 	})
 	return &work
+}
+
+// maintain keeps the keys in the state that is due until ctx ends. Nodes that start together do not ask together.
+func (n *node) maintain(ctx context.Context) {
+	for {
+		if err := n.auth.Maintain(ctx); err != nil && ctx.Err() == nil {
+			n.logger.WarnContext(ctx, "keys were not maintained", "error", err)
+		}
+		pause := time.NewTimer(maintainInterval/2 + rand.N(maintainInterval))
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		case <-pause.C:
+		}
+	}
 }
 
 // drain takes readiness back, waits for the probes to notice, and lets the requests in flight end.

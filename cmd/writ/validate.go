@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,10 +16,7 @@ import (
 
 // derive fills what follows from other values. An issuer that depends on an ephemeral port follows when the port is known.
 func (c *Config) derive(origins map[string]string) {
-	if c.KEKFile == "" && c.MongoDBURI == "" {
-		c.KEKFile = filepath.Join(c.DataDir, "kek")
-		origins["kek_file"] = "default, in data_dir"
-	}
+	c.deriveKEK(origins)
 	if c.Issuer == "" && !ephemeral(c.Listen) && loopback(c.Listen) {
 		c.Issuer = c.publicURL(c.Listen)
 		origins["issuer"] = "default, of listen"
@@ -53,6 +49,7 @@ func (c *Config) validate(origins map[string]string) configError {
 	c.validateListeners(wrong)
 	c.validateIssuer(wrong)
 	c.validateStore(origins, wrong)
+	c.validateKEK(origins, wrong)
 	if c.BootstrapSecret != "" && len(c.BootstrapSecret) < 32 {
 		wrong("bootstrap_secret", "has fewer than 32 characters; use e.g. `openssl rand -hex 32`, or leave it out for a random one")
 	}
@@ -90,7 +87,7 @@ func (c *Config) validateStore(origins map[string]string, wrong func(key, format
 	if origins["data_dir"] != "default" {
 		wrong("mongodb_uri", "is set beside data_dir (%s), and a server has one store; unset one of them", origins["data_dir"])
 	}
-	if c.KEKFile == "" {
+	if c.KEKFile == "" && c.KEK == "" {
 		wrong("kek_file", "is required with mongodb_uri, because all nodes need the same key; make one with `(umask 077 && openssl "+
 			"rand -base64 32 > kek)`, give it to every node, and keep a copy outside the database")
 	}
@@ -166,11 +163,17 @@ func (c *Config) validateLimits(wrong func(key, format string, args ...any)) {
 	if c.AssertionMaxAge < time.Second || c.AssertionMaxAge > oauth.MaxAssertionMaxAge {
 		wrong("assertion_max_age", "%s is not between 1s and %s", c.AssertionMaxAge, oauth.MaxAssertionMaxAge)
 	}
+	if c.KeyRotation != 0 && c.KeyRotation < oauth.MinKeyRotation {
+		wrong("key_rotation", "%s is neither 0s nor at least %s", c.KeyRotation, oauth.MinKeyRotation)
+	}
 	if c.AccessTokenLifetime < time.Second || c.AccessTokenLifetime > 24*time.Hour {
 		wrong("access_token_lifetime", "%s is not between 1s and 24h", c.AccessTokenLifetime)
 	}
 	if c.PasswordMinimum < 8 || c.PasswordMinimum > 128 {
 		wrong("password_minimum", "%d is not between 8 and 128", c.PasswordMinimum)
+	}
+	if c.TemporaryPasswordLifetime < time.Minute || c.TemporaryPasswordLifetime > 7*24*time.Hour {
+		wrong("temporary_password_lifetime", "%s is not between 1m and 168h", c.TemporaryPasswordLifetime)
 	}
 	if c.DecisionLogQueue < 1 || c.DecisionLogQueue > 1<<20 {
 		wrong("decision_log_queue", "%d is not between 1 and %d", c.DecisionLogQueue, 1<<20)

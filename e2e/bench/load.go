@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A script is one connection's part: it returns the next request. last is the reply to the one before, nil at first; it is
-// valid during the call only.
+// A script is one connection's part: it returns the next request, or nil if it has no more. last is the reply to the one before, nil at
+// first; it is valid during the call only. After a loop's last reply the script is called once more, and what it returns is not sent.
 type script func(last *reply) []byte
 
 // load is a stream of requests and the reply that each of them must get.
@@ -24,6 +24,10 @@ type load struct {
 	script  func(connection, connections int) script
 	status  int
 	holds   string // in the body; empty for anything
+	// or are other replies that are as good, whatever is in their bodies: those of a server that defends itself.
+	or []int
+	// fill makes ready for a loop of so many requests at most; nil where there is nothing to make.
+	fill func(ctx context.Context, requests int) error
 	// distinct is how many different requests there are: a warm-up sends each of them.
 	distinct int
 }
@@ -53,6 +57,9 @@ type outcome struct {
 
 // check refuses a reply that is not the wanted one.
 func (l *load) check(r *reply) error {
+	if slices.Contains(l.or, r.status) {
+		return nil
+	}
 	if r.status != l.status || !bytes.Contains(r.body, []byte(l.holds)) {
 		return fmt.Errorf("got %d %.300q, want %d with %q", r.status, r.body, l.status, l.holds)
 	}
@@ -61,24 +68,26 @@ func (l *load) check(r *reply) error {
 
 // closed sends on each connection the next request as soon as the reply to the last one is there.
 func closed(ctx context.Context, l *load, connections int, duration time.Duration) (outcome, error) {
-	start := time.Now()
-	end := start.Add(duration)
-	return drive(ctx, l, connections, start, func(_ *outcome) (due time.Time, more bool) {
-		due = time.Now()
-		return due, due.Before(end)
-	})
+	var ended atomic.Bool
+	timer := time.AfterFunc(duration, func() { ended.Store(true) })
+	defer timer.Stop()
+	return closedUntil(ctx, l, connections, &ended)
+}
+
+// closedUntil is closed for as long as ended is false.
+func closedUntil(ctx context.Context, l *load, connections int, ended *atomic.Bool) (outcome, error) {
+	return drive(ctx, l, connections, time.Now(), func(*outcome) (due time.Time, more bool) { return time.Now(), !ended.Load() })
 }
 
 // warm sends like closed, for at least the duration, and until each connection has gone through its part of the distinct requests.
-func warm(ctx context.Context, l *load, connections int, duration time.Duration) error {
+func warm(ctx context.Context, l *load, connections int, duration time.Duration) (outcome, error) {
 	start := time.Now()
 	end := start.Add(duration)
 	part := (l.distinct + connections - 1) / connections
-	_, err := drive(ctx, l, connections, start, func(o *outcome) (due time.Time, more bool) {
+	return drive(ctx, l, connections, start, func(o *outcome) (due time.Time, more bool) {
 		due = time.Now()
 		return due, o.wrong+len(o.latencies) < max(part, 1) || due.Before(end)
 	})
-	return err
 }
 
 // open sends requests when they are due. If all connections are busy then, the request waits, and its waiting counts.
@@ -155,9 +164,15 @@ func (l *load) run(
 	for ctx.Err() == nil {
 		due, more := next(o)
 		if !more {
+			if last != nil {
+				script(last)
+			}
 			return nil
 		}
 		request := script(last)
+		if request == nil {
+			return nil
+		}
 		if last == nil {
 			last = &reply{}
 		}

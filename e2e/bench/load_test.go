@@ -39,7 +39,7 @@ func TestRequestsArriveAsTheyWereMeant(t *testing.T) {
 		mu.Unlock()
 		fmt.Fprint(w, "fine")
 	})
-	if err := warm(t.Context(), &l, 3, 0); err != nil {
+	if _, err := warm(t.Context(), &l, 3, 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, body := range []string{"one", "two", "three"} {
@@ -67,7 +67,7 @@ func TestAReplyIsReadWhole(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := serving(t, []string{""}, handler)
 			l.distinct = 5 // on one connection: what is left of one reply would be taken for the next
-			if err := warm(t.Context(), &l, 1, 0); err != nil {
+			if _, err := warm(t.Context(), &l, 1, 0); err != nil {
 				t.Error(err)
 			}
 		})
@@ -93,11 +93,80 @@ func TestAScriptSeesTheReplyToItsLastRequest(t *testing.T) {
 			return post(l.address, "/x", "", "text/plain", body)
 		}
 	}
-	if err := warm(t.Context(), &l, 1, 0); err != nil {
+	if _, err := warm(t.Context(), &l, 1, 0); err != nil {
 		t.Fatal(err)
 	}
 	if count.Load() < 4 {
 		t.Errorf("only %d requests", count.Load())
+	}
+}
+
+func TestAScriptGoesOnWhereTheLastLoopEnded(t *testing.T) {
+	var count atomic.Int64
+	l := serving(t, nil, func(w http.ResponseWriter, r *http.Request) {
+		if body, _ := io.ReadAll(r.Body); string(body) != fmt.Sprint(count.Load()) {
+			t.Errorf("request %d says %s", count.Load(), body)
+		}
+		fmt.Fprintf(w, `{"next":"%d","is":"fine"}`, count.Add(1))
+	})
+	state := "0"
+	l.script = func(int, int) script {
+		return func(last *reply) []byte {
+			if next := member(last, "next"); next != "" {
+				state = next
+			}
+			return post(l.address, "/x", "", "text/plain", state)
+		}
+	}
+	l.distinct = 3
+	for range 3 {
+		if _, err := warm(t.Context(), &l, 1, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if state != fmt.Sprint(count.Load()) || count.Load() < 9 {
+		t.Errorf("%s after %d requests", state, count.Load())
+	}
+}
+
+func TestASupplyGivesEachTokenOnce(t *testing.T) {
+	var count atomic.Int64
+	l := serving(t, []string{"token, please"}, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"access_token":"t%d","is":"fine"}`, count.Add(1))
+	})
+	s := &supply{issue: l, connections: 4}
+	seen := map[string]bool{}
+	for _, wanted := range []int{10, 100, 5} {
+		left := len(s.tokens) - min(int(s.next.Load()), len(s.tokens))
+		if err := s.fill(t.Context(), wanted); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(s.tokens); got != max(left, wanted) {
+			t.Fatalf("%d of %d tokens", got, wanted)
+		}
+		for n := range wanted {
+			token, ok := s.take()
+			if !ok || seen[token] || !strings.HasPrefix(token, "t") {
+				t.Fatalf("token %d is %q, %t", n, token, ok)
+			}
+			seen[token] = true
+		}
+	}
+	if token, ok := s.take(); ok || token != "" {
+		t.Errorf("one token too many: %q", token)
+	}
+	// A loop that has nothing more to send ends.
+	l.script = func(int, int) script { return func(*reply) []byte { return nil } }
+	if _, err := closed(t.Context(), &l, 1, time.Hour); err == nil || !strings.Contains(err.Error(), "no request was sent") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestARefusalOfAServerThatDefendsItselfIsNotWrong(t *testing.T) {
+	l := serving(t, []string{""}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	l.distinct, l.or = 3, []int{http.StatusTooManyRequests, http.StatusServiceUnavailable}
+	if o, err := warm(t.Context(), &l, 1, 0); err != nil || o.wrong != 0 || o.requests < 3 {
+		t.Errorf("%+v, %v", o, err)
 	}
 }
 
@@ -146,7 +215,7 @@ func TestWrongRepliesAreNeverFastSuccesses(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	l = serving(t, []string{""}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "another body") })
-	if err := warm(t.Context(), &l, 1, 0); err == nil || !strings.Contains(err.Error(), "another body") {
+	if _, err := warm(t.Context(), &l, 1, 0); err == nil || !strings.Contains(err.Error(), "another body") {
 		t.Errorf("got %v", err)
 	}
 }

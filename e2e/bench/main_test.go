@@ -3,12 +3,16 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +27,7 @@ func TestFlagsThatCannotBeMeantAreRefused(t *testing.T) {
 		"unexpected argument":    {"token-es256"},
 		"at least 1000":          {"--users", "10"},
 		"are positive":           {"--rounds", "0"},
-		"at most 64 connections": {"--connections", "60"},
+		"at most 46 connections": {"--connections", "60"},
 	} {
 		if _, err := parse(args, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: got %v, want %q", args, err, want)
@@ -42,7 +46,11 @@ func TestAFilterChoosesScenariosWithTheirFloors(t *testing.T) {
 		"PF-02":       {"floor", "evaluation-permit", "evaluation-deny"},
 		"PD-09":       {"floor", "evaluation-permit"}, // its scenario has a row with a floor
 		"floor-aead":  {"floor-aead"},
-		"PF-04":       nil,
+		"PO-07":       {"floor-argon2id", "password"},
+		"PO-08": { // against themselves without the flood, and those against their floors
+			"floor", "floor-es256", "evaluation-permit", "token-es256", "evaluation-calm", "evaluation-flooded", "token-calm", "token-flooded",
+		},
+		"PF-04": nil,
 	} {
 		o, err := parse([]string{"--scenario", filter}, io.Discard)
 		if err != nil {
@@ -65,7 +73,7 @@ func TestAFilterChoosesScenariosWithTheirFloors(t *testing.T) {
 func TestEveryRowNamesWhatExists(t *testing.T) {
 	var names []string
 	for _, s := range append(floors(), scenarios()...) {
-		if slices.Contains(names, s.name) || s.what == "" || s.load == nil {
+		if slices.Contains(names, s.name) || s.what == "" || (s.load == nil) != (s.as != "") || s.as != "" && !slices.Contains(names, s.as) {
 			t.Errorf("scenario %q is there twice or half made", s.name)
 		}
 		names = append(names, s.name)
@@ -184,6 +192,74 @@ func TestRowsAreJudgedByTheirFloorAndMissesAreSaid(t *testing.T) {
 	} {
 		if !strings.Contains(b.String(), line) {
 			t.Errorf("the report lacks %q:\n%s", line, b.String())
+		}
+	}
+}
+
+func TestRowsThatAreNoRatioOfCPUTime(t *testing.T) {
+	r := measured(map[string]float64{"floor-argon2id": 50_000, "password": 60_000, "token-calm": 1, "token-flooded": 1})
+	for i := range r.Measurements {
+		switch m := &r.Measurements[i]; m.Name {
+		case "token-calm":
+			m.Open = &latency{P99: 4000}
+		case "token-flooded":
+			m.Open = &latency{P99: 9000}
+		}
+	}
+	r.judge(rows())
+	var b strings.Builder
+	if err := r.write(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"| PO-07 | password logins per second of one core | 16.7 /s | ≥ 18.0 (0.9 × floor-argon2id) | 1.08 | MISSES |",
+		"| PO-08 | p99 of client_credentials beside them | 9.00 ms | ≤ 12.00 (3.0 × token-calm) | 0.75 | holds |",
+	} {
+		if !strings.Contains(b.String(), line) {
+			t.Errorf("the report lacks %q:\n%s", line, b.String())
+		}
+	}
+	if strings.Contains(b.String(), "beside 50 connections") {
+		t.Errorf("the report has a row of which nothing was measured:\n%s", b.String())
+	}
+}
+
+func TestThePageIsTheReportAsADocument(t *testing.T) {
+	r := measured(map[string]float64{"floor": 10, "user-get": 26})
+	r.Measurements[0].Rounds, r.Measurements[0].Cycles = []float64{10}, 3
+	r.Measurements[0].Open = &latency{Others: 0.06, Again: true}
+	r.Version = "writ"
+	file := filepath.Join(t.TempDir(), "page.md")
+	if err := r.page(file); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"```\n, : ``\nwrit\n", "with a collection\n```\n\n| row |", " | 3 and part of one | ", "run once more: " + r.Measurements[0].Name + ".\n"} {
+		if !strings.Contains(string(text), part) {
+			t.Errorf("it lacks %q:\n%s", part, text)
+		}
+	}
+}
+
+func TestARoundEndsWithACollection(t *testing.T) {
+	var asked atomic.Int64
+	var every int64
+	meter := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"gc_cycles":%d}`, asked.Add(1)/every)
+	}))
+	defer meter.Close()
+	s := &server{public: strings.TrimPrefix(meter.URL, "http://")}
+	for _, tc := range []struct {
+		every int64
+		whole bool
+	}{{3, true}, {1 << 40, false}} {
+		asked.Store(0)
+		every = tc.every
+		if whole, err := s.awaitCollection(t.Context(), time.Millisecond, 300*time.Millisecond); err != nil || whole != tc.whole {
+			t.Errorf("one in %d: %t, %v", tc.every, whole, err)
 		}
 	}
 }

@@ -3,9 +3,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +20,8 @@ type measurement struct {
 	cost
 	// Rounds are the CPU microseconds per unit of each round.
 	Rounds []float64 `json:"cpu_us_rounds"`
+	// Whole says that each round began and ended with the end of a collection, so that no part of one is left out.
+	Whole bool `json:"whole_collections"`
 	// Resident is after the last round, in bytes.
 	Resident int64    `json:"resident_bytes"`
 	Open     *latency `json:"open_loop,omitempty"`
@@ -35,14 +41,41 @@ type latency struct {
 	// CPUMicros per unit at this rate, and Others as in cost.
 	CPUMicros float64 `json:"cpu_us"`
 	Others    float64 `json:"others_busy"`
+	// Again says that the loop was disturbed and run once more; the less disturbed one is told.
+	Again bool `json:"again,omitempty"`
 }
+
+// bearable is the part of the server's core that others may take before latencies say nothing of the server.
+const bearable = 0.05
 
 // target is a scenario in the middle of its measurement.
 type target struct {
 	scenario
 	load   load
 	rounds []spent
+	broken int     // rounds that did not end with a collection
+	rate   float64 // requests per second that it may reach
 	result measurement
+}
+
+// firstRate is what a target may reach before anything of it is known.
+const firstRate = 8000
+
+// at is how many connections a loop has.
+func (t *target) at(usual int) int {
+	if t.connections > 0 {
+		return t.connections
+	}
+	return usual
+}
+
+// ready makes what a loop of that length spends.
+func (t *target) ready(ctx context.Context, length time.Duration) error {
+	if t.load.fill == nil {
+		return nil
+	}
+	const room = 1.5
+	return t.load.fill(ctx, int(room*t.rate*length.Seconds()))
 }
 
 // pace is how long everything takes.
@@ -54,21 +87,33 @@ type pace struct {
 }
 
 // measure takes all targets through their rounds in turn, and then those of opened through an open loop at half of what they
-// reached.
+// reached, or another part of it.
 func (w *world) measure(ctx context.Context, chosen []scenario, opened func(string) bool, p pace, say func(string, ...any)) (
 	[]measurement, error,
 ) {
 	var targets []*target
 	for _, s := range chosen {
-		t := &target{scenario: s, load: s.load(w), result: measurement{Name: s.name, What: s.what}}
+		t := &target{scenario: s, rate: firstRate, result: measurement{Name: s.name, What: s.what}}
+		targets = append(targets, t)
+		if s.as != "" {
+			continue
+		}
+		t.load = s.load(w)
 		say("warming up: %s", s.name)
-		if err := warm(ctx, &t.load, p.connections, p.warm); err != nil {
+		if err := t.ready(ctx, p.warm); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
-		targets = append(targets, t)
+		o, err := warm(ctx, &t.load, t.at(p.connections), p.warm)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		t.rate = float64(o.requests) / o.elapsed.Seconds()
 	}
 	for round := range p.rounds {
 		for _, t := range targets {
+			if t.as != "" {
+				continue
+			}
 			say("round %d of %d: %s", round+1, p.rounds, t.name)
 			if err := w.round(ctx, t, p); err != nil {
 				return nil, fmt.Errorf("%s: %w", t.name, err)
@@ -77,10 +122,16 @@ func (w *world) measure(ctx context.Context, chosen []scenario, opened func(stri
 	}
 	measured := make([]measurement, 0, len(targets))
 	for _, t := range targets {
-		t.summarize()
+		if t.as == "" {
+			t.summarize()
+			t.rate = t.result.PerSecond / float64(max(t.units, 1))
+		} else {
+			like := targets[slices.IndexFunc(targets, func(other *target) bool { return other.name == t.as })]
+			t.load, t.units, t.connections, t.rate = like.load, like.units, like.connections, like.rate
+		}
 		if opened(t.name) {
-			say("open loop at half of the capacity: %s", t.name)
-			if err := w.openLoop(ctx, t, p); err != nil {
+			say("open loop: %s", t.name)
+			if err := w.openLoop(ctx, t, p, say); err != nil {
 				return nil, fmt.Errorf("%s, open loop: %w", t.name, err)
 			}
 		}
@@ -89,26 +140,84 @@ func (w *world) measure(ctx context.Context, chosen []scenario, opened func(stri
 	return measured, nil
 }
 
-// round is one closed loop with the server's usage before and after.
+// longestRound is how many times the usual length a round may take to end with a collection.
+const longestRound = 3
+
+// round is one closed loop with the server's usage before and after. It begins after a collection and goes on until one has ended, so
+// that it holds all that the collector takes for it and nothing of what it takes for others.
 func (w *world) round(ctx context.Context, t *target, p pace) error {
+	if err := t.ready(ctx, longestRound*p.round); err != nil {
+		return err
+	}
 	return w.with(ctx, t, func(ctx context.Context) error {
-		before, err := t.load.server.usage(ctx)
+		s := t.load.server
+		if err := s.collect(ctx); err != nil {
+			return err
+		}
+		before, err := s.usage(ctx)
 		if err != nil {
 			return err
 		}
-		o, err := closed(ctx, &t.load, p.connections, p.round)
+		var ended atomic.Bool
+		var whole bool
+		var watched error
+		var watch sync.WaitGroup
+		loop, stop := context.WithCancel(ctx)
+		defer stop()
+		watch.Go(func() {
+			whole, watched = s.awaitCollection(loop, p.round, longestRound*p.round)
+			ended.Store(true)
+		})
+		o, err := closedUntil(ctx, &t.load, t.at(p.connections), &ended)
+		stop()
+		watch.Wait()
 		if err != nil {
 			return err
 		}
-		after, err := t.load.server.usage(ctx)
+		if watched != nil && !errors.Is(watched, context.Canceled) { // it is, if the load ran out of requests
+			return watched
+		}
+		after, err := s.usage(ctx)
 		if err != nil {
 			return err
 		}
 		t.note(o)
+		if !whole {
+			t.broken++
+		}
 		t.rounds = append(t.rounds, between(before, after, o.requests*max(t.units, 1), o.elapsed))
-		t.result.Resident, err = t.load.server.resident()
+		t.result.Resident, err = s.resident()
 		return err
 	})
+}
+
+// awaitCollection returns after the shortest time with the next end of a collection, which is true, or after the longest.
+func (s *server) awaitCollection(ctx context.Context, shortest, longest time.Duration) (bool, error) {
+	const every = 50 * time.Millisecond
+	began := time.Now()
+	if err := sleep(ctx, shortest); err != nil {
+		return false, err
+	}
+	first, err := s.usage(ctx)
+	for err == nil && time.Since(began) < longest {
+		if err = sleep(ctx, every); err != nil {
+			break
+		}
+		var u usage
+		if u, err = s.usage(ctx); err == nil && u.GCCycles > first.GCCycles {
+			return true, nil
+		}
+	}
+	return false, err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // note keeps what was wrong.
@@ -125,17 +234,37 @@ func (t *target) summarize() {
 		whole = whole.plus(round)
 		t.result.Rounds = append(t.result.Rounds, round.perUnit().CPUMicros)
 	}
-	t.result.cost = whole.perUnit()
+	t.result.cost, t.result.Whole = whole.perUnit(), t.broken == 0
 }
 
-func (w *world) openLoop(ctx context.Context, t *target, p pace) error {
+// openLoop is run once more if it was disturbed.
+func (w *world) openLoop(ctx context.Context, t *target, p pace, say func(string, ...any)) error {
+	if err := w.openOnce(ctx, t, p); err != nil || t.result.Open.Others <= bearable {
+		return err
+	}
+	first := t.result.Open
+	say("others took %.0f %% of the server's core; once more: %s", 100*first.Others, t.name)
+	if err := w.openOnce(ctx, t, p); err != nil {
+		return err
+	}
+	if first.Others < t.result.Open.Others {
+		t.result.Open = first
+	}
+	t.result.Open.Again = true
+	return nil
+}
+
+func (w *world) openOnce(ctx context.Context, t *target, p pace) error {
+	rate := t.rate * cmp.Or(t.part, 0.5)
+	if err := t.ready(ctx, p.open); err != nil {
+		return err
+	}
 	return w.with(ctx, t, func(ctx context.Context) error {
-		rate := t.result.PerSecond / float64(max(t.units, 1)) / 2
 		before, err := t.load.server.usage(ctx)
 		if err != nil {
 			return err
 		}
-		o, err := open(ctx, &t.load, p.openConnections, rate, p.open)
+		o, err := open(ctx, &t.load, t.at(p.openConnections), rate, p.open)
 		if err != nil {
 			return err
 		}
@@ -173,8 +302,17 @@ func (w *world) with(ctx context.Context, t *target, measured func(context.Conte
 			stop(fmt.Errorf("beside it: %w", err))
 		}
 	})
-	err := measured(ctx)
+	err := sleep(ctx, gatherFlood)
+	if err == nil {
+		err = measured(ctx)
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
 	stop(nil)
 	work.Wait()
 	return err
 }
+
+// gatherFlood is how long what is beside a measurement runs before it.
+const gatherFlood = 500 * time.Millisecond

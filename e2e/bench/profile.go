@@ -19,10 +19,19 @@ func (w *world) profile(ctx context.Context, chosen []scenario, p pace, dir stri
 		return fmt.Errorf("profile: %w", err)
 	}
 	for _, s := range chosen {
+		if s.as != "" {
+			continue
+		}
 		say("profiles: %s", s.name)
-		t := &target{scenario: s, load: s.load(w)}
+		t := &target{scenario: s, load: s.load(w), rate: firstRate}
 		path := filepath.Join(dir, s.name)
-		err := w.with(ctx, t, func(ctx context.Context) error { return t.profileCPU(ctx, p, path+".cpu.pprof") })
+		err := t.ready(ctx, p.open)
+		if err == nil {
+			err = w.with(ctx, t, func(ctx context.Context) error { return t.profileCPU(ctx, p, path+".cpu.pprof") })
+		}
+		if err == nil {
+			err = t.ready(ctx, p.open)
+		}
 		if err == nil {
 			err = w.with(ctx, t, func(ctx context.Context) error { return t.profileHeap(ctx, p, path) })
 		}
@@ -38,7 +47,7 @@ func (t *target) profileCPU(ctx context.Context, p pace, file string) error {
 	loading, stop := context.WithCancel(ctx)
 	var failed error
 	var work sync.WaitGroup
-	work.Go(func() { failed = until(loading, &t.load, p.connections) })
+	work.Go(func() { failed = until(loading, &t.load, t.at(p.connections)) })
 	err := t.load.server.saveProfile(ctx, fmt.Sprintf("cpu?seconds=%d", p.profileSeconds()), file)
 	stop()
 	work.Wait()
@@ -54,7 +63,7 @@ func (t *target) profileHeap(ctx context.Context, p pace, path string) error {
 	if err := t.load.server.saveProfile(ctx, "heap?gc=1", path+".heap.base.pprof"); err != nil {
 		return err
 	}
-	if _, err := closed(ctx, &t.load, p.connections, time.Duration(p.profileSeconds())*time.Second); err != nil {
+	if _, err := closed(ctx, &t.load, t.at(p.connections), time.Duration(p.profileSeconds())*time.Second); err != nil {
 		return err
 	}
 	return t.load.server.saveProfile(ctx, "heap?gc=1", path+".heap.pprof")

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,8 @@ type verdict struct {
 	Measured float64 `json:"measured"`
 	Budget   float64 `json:"budget"`
 	Rule     string  `json:"rule"`
-	Factor   float64 `json:"factor"` // measured by budget: up to 1 it holds
+	AtLeast  bool    `json:"at_least,omitempty"`
+	Factor   float64 `json:"factor"` // measured by budget, or budget by measured where it is a least: up to 1 it holds
 	Holds    bool    `json:"holds"`
 }
 
@@ -66,6 +68,15 @@ func (r *results) cpu(name string) (float64, bool) {
 	return m.CPUMicros, true
 }
 
+// p99 is of the open loop, in milliseconds.
+func (r *results) p99(name string) (float64, bool) {
+	m := r.find(name)
+	if m == nil || m.Open == nil {
+		return 0, false
+	}
+	return m.Open.P99 / 1000, true
+}
+
 // judge holds what was measured against the rows. A row that this run did not measure is not in it.
 func (r *results) judge(all []row) {
 	for _, row := range all {
@@ -75,9 +86,12 @@ func (r *results) judge(all []row) {
 			continue
 		}
 		factor := measured / budget
+		if row.atLeast {
+			factor = budget / measured
+		}
 		r.Rows = append(r.Rows, verdict{
 			ID: row.id, What: row.what, Scenario: row.scenario, Unit: row.unit.name, Measured: measured, Budget: budget, Rule: row.rule,
-			Factor: factor, Holds: factor <= 1,
+			AtLeast: row.atLeast, Factor: factor, Holds: factor <= 1,
 		})
 	}
 }
@@ -93,15 +107,18 @@ func (r *results) write(w io.Writer) error {
 		r.GOMAXPROCS, r.Generator, r.LoadBefore, r.LoadAfter)
 	fmt.Fprintf(&b, "store: %s; %d users, %d roles of %d grants, %d roles a user; %d connections in closed loops\n",
 		r.Store, r.Users, roles, grants, rolesPerUser, r.Connections)
-	fmt.Fprintf(&b, "CPU is user and system time of the server process (getrusage) per request or decision, over all rounds\n\n")
+	fmt.Fprintf(&b, "CPU is user and system time of the server process (getrusage) per request or decision, over all rounds, which begin and end with a collection\n\n")
 	var lines [][]string
 	for _, v := range r.Rows {
-		decimals := 2
-		if v.Unit == micros.name {
+		decimals, sign := 2, "≤ "
+		if v.Unit == micros.name || v.Unit == perSecond.name {
 			decimals = micros.decimals
 		}
+		if v.AtLeast {
+			sign = "≥ "
+		}
 		line := []string{
-			v.ID, v.What, number(v.Measured, decimals) + " " + v.Unit, "≤ " + number(v.Budget, decimals) + " (" + v.Rule + ")",
+			v.ID, v.What, number(v.Measured, decimals) + " " + v.Unit, sign + number(v.Budget, decimals) + " (" + v.Rule + ")",
 			number(v.Factor, 2), map[bool]string{true: "holds", false: "MISSES"}[v.Holds], "", "", "", "",
 		}
 		if m := r.find(v.Scenario); m != nil {
@@ -116,13 +133,21 @@ func (r *results) write(w io.Writer) error {
 		if m.Open != nil {
 			late, others = number(m.Open.Late/1000, 2)+" ms", number(100*m.Open.Others, 0)+" %"
 		}
-		lines = append(lines, append(append([]string{
-			m.Name, m.What, number(m.CPUMicros, 1), spread(m.Rounds), number(m.Allocs, 0), number(m.Bytes/1024, 1), number(100*m.Busy, 0) + " %", number(100*m.Others, 0) + " %",
-		}, m.cells()...), late, others))
+		closed := make([]string, 7)
+		if len(m.Rounds) > 0 {
+			closed = []string{
+				number(m.CPUMicros, 1), spread(m.Rounds), number(m.Allocs, 0), number(m.Bytes/1024, 1), m.collections(),
+				number(100*m.Busy, 0) + " %", number(100*m.Others, 0) + " %",
+			}
+		}
+		lines = append(lines, slices.Concat([]string{m.Name, m.What}, closed, m.cells(), []string{late, others}))
 	}
 	table(&b, []string{
-		"load", "what", "µs CPU", "rounds", "allocations", "KiB allocated", "server busy", "others busy", "p50", "p99", "per second", "resident", "generator late, p99", "others busy then",
+		"load", "what", "µs CPU", "rounds", "allocations", "KiB allocated", "collections", "server busy", "others busy", "p50", "p99", "per second", "resident", "generator late, p99", "others busy then",
 	}, lines)
+	if again := r.names(func(m *measurement) bool { return m.Open != nil && m.Open.Again }); len(again) > 0 {
+		fmt.Fprintf(&b, "Open loops that were disturbed and run once more: %s.\n", strings.Join(again, ", "))
+	}
 	for _, m := range r.Measurements {
 		if m.Wrong > 0 {
 			fmt.Fprintf(&b, "WRONG replies: %d of %s, such as: %s\n", m.Wrong, m.Name, m.Why)
@@ -147,11 +172,15 @@ func (r *results) write(w io.Writer) error {
 
 // disturbed are the loads in whose open loop others took more than a twentieth of the server's core.
 func (r *results) disturbed() []string {
-	const bearable = 0.05
+	return r.names(func(m *measurement) bool { return m.Open != nil && m.Open.Others > bearable })
+}
+
+// names are those of the loads of which something is so.
+func (r *results) names(so func(*measurement) bool) []string {
 	var names []string
-	for _, m := range r.Measurements {
-		if m.Open != nil && m.Open.Others > bearable {
-			names = append(names, m.Name)
+	for i := range r.Measurements {
+		if so(&r.Measurements[i]) {
+			names = append(names, r.Measurements[i].Name)
 		}
 	}
 	return names
@@ -179,11 +208,22 @@ func (r *results) missed() []string {
 
 // cells are p50 and p99 of the open loop, throughput of the closed one, and memory.
 func (m *measurement) cells() []string {
-	cells := []string{"", "", number(m.PerSecond, 0), number(float64(m.Resident)/(1<<20), 0) + " MiB"}
+	cells := make([]string, 4)
+	if len(m.Rounds) > 0 {
+		cells[2], cells[3] = number(m.PerSecond, 0), number(float64(m.Resident)/(1<<20), 0)+" MiB"
+	}
 	if m.Open != nil {
 		cells[0], cells[1] = number(m.Open.P50/1000, 2)+" ms", number(m.Open.P99/1000, 2)+" ms"
 	}
 	return cells
+}
+
+// collections are those of all rounds, and more where a round ended between two.
+func (m *measurement) collections() string {
+	if m.Whole {
+		return strconv.FormatUint(m.Cycles, 10)
+	}
+	return strconv.FormatUint(m.Cycles, 10) + " and part of one"
 }
 
 func spread(rounds []float64) string {
@@ -200,6 +240,16 @@ func table(b *strings.Builder, head []string, lines [][]string) {
 		fmt.Fprintf(b, "| %s |\n", strings.Join(line, " | "))
 	}
 	b.WriteString("\n")
+}
+
+// page writes the report as it stands in docs/benchmarks.md: what it begins with as it is, and then the tables.
+func (r *results) page(file string) error {
+	var b strings.Builder
+	if err := r.write(&b); err != nil {
+		return err
+	}
+	head, tables, _ := strings.Cut(b.String(), "\n\n")
+	return os.WriteFile(file, []byte("```\n"+head+"\n```\n\n"+tables), 0o644)
 }
 
 // save writes the same as JSON.

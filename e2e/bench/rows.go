@@ -8,8 +8,9 @@ import "time"
 type row struct {
 	id, what string
 	scenario string // whose latencies, throughput and memory stand beside it; empty for none
-	floor    string // that it needs; empty for none
+	floor    string // or other scenario that its budget is a ratio of; empty for none
 	unit     unit
+	atLeast  bool // the budget is a least, and not a most
 	measured func(*results) (float64, bool)
 	budget   func(*results) (float64, bool)
 	// rule is the budget in words.
@@ -27,6 +28,7 @@ var (
 	seconds   = unit{"s", 2}
 	mebibytes = unit{"MiB", 1}
 	megabytes = unit{"MB", 1}
+	perSecond = unit{"/s", 1}
 )
 
 // rows are the budgets, in their order.
@@ -39,6 +41,14 @@ func rows() []row {
 		fixed("PF-03", "start to ready, 100,000 users", seconds, 1.5, single("start, 100,000 users")),
 		fixed("PF-04", "resident memory at rest, demo size", mebibytes, 80, single("resident, demo")),
 		fixed("PF-05", "binary, stripped", megabytes, 60, single("binary")),
+		ratio("PO-01", "client_credentials, opaque", "token-opaque", 3.5, "floor-aead"),
+		ratio("PO-02", "client_credentials, JWT RS256", "token-rs256", 1.1, "floor-rs256"),
+		ratio("PO-03", "introspection, opaque", "introspect-opaque", 3.0, "floor"),
+		ratio("PO-04", "introspection, JWT at first sight", "introspect-jwt-first", 1.7, "floor-es256-verify"),
+		ratio("PO-04", "introspection, JWT seen before", "introspect-jwt-seen", 3.0, "floor"),
+		rate("PO-07", "password logins per second of one core", "password", 0.9, "floor-argon2id"),
+		flooded("PO-08", "p99 of evaluation beside 50 connections of logins", "evaluation-flooded", 3.0, "evaluation-calm"),
+		flooded("PO-08", "p99 of client_credentials beside them", "token-flooded", 3.0, "token-calm"),
 		ratio("PI-01", "GET user by id, cached", "user-get", 2.5, "floor"),
 		tail("PD-09", "p99 of evaluation at half of capacity", "evaluation-permit", 2*time.Millisecond),
 	}
@@ -56,6 +66,34 @@ func ratio(id, what, scenario string, factor float64, floor string) row {
 	}
 }
 
+// rate is a budget on how much one second of CPU time is enough for: at least a part of what it is for the floor.
+func rate(id, what, scenario string, factor float64, floor string) row {
+	of := func(r *results, name string) (float64, bool) {
+		micros, ok := r.cpu(name)
+		return float64(time.Second/time.Microsecond) / micros, ok
+	}
+	return row{
+		id: id, what: what, scenario: scenario, floor: floor, unit: perSecond, atLeast: true, rule: number(factor, 1) + " × " + floor,
+		measured: func(r *results) (float64, bool) { return of(r, scenario) },
+		budget: func(r *results) (float64, bool) {
+			most, ok := of(r, floor)
+			return factor * most, ok
+		},
+	}
+}
+
+// flooded is a budget on the open loop's p99 with something beside it, against the p99 without.
+func flooded(id, what, scenario string, factor float64, without string) row {
+	return row{
+		id: id, what: what, scenario: scenario, floor: without, unit: millis, rule: number(factor, 1) + " × " + without,
+		measured: func(r *results) (float64, bool) { return r.p99(scenario) },
+		budget: func(r *results) (float64, bool) {
+			calm, ok := r.p99(without)
+			return factor * calm, ok
+		},
+	}
+}
+
 // fixed is a budget that is no ratio.
 func fixed(id, what string, unit unit, budget float64, measured func(*results) (float64, bool)) row {
 	return row{
@@ -66,13 +104,7 @@ func fixed(id, what string, unit unit, budget float64, measured func(*results) (
 
 // tail is a budget on the open loop's p99.
 func tail(id, what, scenario string, budget time.Duration) row {
-	r := fixed(id, what, millis, float64(budget)/float64(time.Millisecond), func(r *results) (float64, bool) {
-		m := r.find(scenario)
-		if m == nil || m.Open == nil {
-			return 0, false
-		}
-		return m.Open.P99 / 1000, true
-	})
+	r := fixed(id, what, millis, float64(budget)/float64(time.Millisecond), func(r *results) (float64, bool) { return r.p99(scenario) })
 	r.scenario = scenario
 	return r
 }

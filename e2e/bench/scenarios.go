@@ -14,6 +14,12 @@ type scenario struct {
 	load       func(*world) load
 	// units is how many decisions, or whatever else is counted, one request takes.
 	units int
+	// connections are those of all its loops; zero: those of the pace.
+	connections int
+	// as names another scenario, whose load this one has, in an open loop only; it has no rounds of its own.
+	as string
+	// part is the rate of its open loop as a part of what the load reaches in a closed one; zero: half.
+	part float64
 	// beside runs on besideConnections for as long as the scenario is measured; its requests are not counted, but what they cost
 	// the server is, so that only latencies can be compared.
 	beside            func(*world) load
@@ -29,6 +35,7 @@ func floors() []scenario {
 		floor("floor-rs256", "floor and one RS256 signature", proven),
 		floor("floor-aead", "floor and one XChaCha20-Poly1305 seal", proven),
 		floor("floor-es256-verify", "floor and one ES256 verification", plain),
+		alone(floor("floor-argon2id", "floor and one Argon2id hash of 19 MiB", proven)),
 	}
 }
 
@@ -48,16 +55,15 @@ func floor(name, what, holds string) scenario {
 	}}
 }
 
+// alone is a scenario on one connection: hashes that take turns on a core cost more than one after the other.
+func alone(s scenario) scenario {
+	s.connections = 1
+	return s
+}
+
 // scenarios are what is measured.
 func scenarios() []scenario {
-	return []scenario{
-		{name: "token-es256", what: "client_credentials, JWT ES256, Basic", load: func(w *world) load {
-			request := post(w.public, "/oauth2/token", w.issuing, "application/x-www-form-urlencoded",
-				"grant_type=client_credentials&scope=ledger/accounts:read")
-			return load{
-				server: w.server, address: w.public, script: cycle([][]byte{request}), status: http.StatusOK, holds: `"access_token":"ey`,
-			}
-		}},
+	all := []scenario{
 		{name: "evaluation-permit", what: "AuthZEN evaluation, permit by a role", load: func(w *world) load {
 			return w.evaluations(true, func(n int) string { return resourceOf(held(n, n%rolesPerUser), n) })
 		}},
@@ -75,6 +81,7 @@ func scenarios() []scenario {
 			}
 		}},
 	}
+	return append(all, oauthScenarios()...)
 }
 
 // evaluations asks about every user once per cycle: may this user read what resource says?

@@ -152,6 +152,15 @@ func (s *server) usage(ctx context.Context) (usage, error) {
 	return u, err
 }
 
+// collect ends when the server has collected its garbage.
+func (s *server) collect(ctx context.Context) error {
+	status, _, err := ask(ctx, http.MethodPost, "http://"+s.public+"/bench/collect", nil, nil)
+	if err == nil && status != http.StatusNoContent {
+		err = fmt.Errorf("/bench/collect: got %d; is it a bench build?", status)
+	}
+	return err
+}
+
 // resident is VmRSS in bytes.
 func (s *server) resident() (int64, error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(s.cmd.Process.Pid) + "/status")

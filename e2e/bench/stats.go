@@ -58,6 +58,7 @@ type cost struct {
 	CPUMicros float64 `json:"cpu_us"`
 	Allocs    float64 `json:"allocs"`
 	Bytes     float64 `json:"alloc_bytes"`
+	Cycles    uint64  `json:"gc_cycles"` // in all
 	PerSecond float64 `json:"per_second"`
 	// Busy is the server's CPU time by wall time: well below 1 on one core, the generator and not the server was the limit.
 	Busy float64 `json:"server_busy"`
@@ -73,6 +74,7 @@ type spent struct {
 	cpu     int64 // microseconds
 	allocs  uint64
 	bytes   uint64
+	cycles  uint64
 	core    time.Duration
 }
 
@@ -80,14 +82,14 @@ type spent struct {
 func between(before, after usage, units int, elapsed time.Duration) spent {
 	return spent{
 		units: units, elapsed: elapsed, cpu: after.CPUMicros - before.CPUMicros, allocs: after.Allocs - before.Allocs,
-		bytes: after.AllocBytes - before.AllocBytes, core: after.core - before.core,
+		bytes: after.AllocBytes - before.AllocBytes, cycles: after.GCCycles - before.GCCycles, core: after.core - before.core,
 	}
 }
 
 func (s spent) plus(t spent) spent {
 	return spent{
 		units: s.units + t.units, elapsed: s.elapsed + t.elapsed, cpu: s.cpu + t.cpu, allocs: s.allocs + t.allocs,
-		bytes: s.bytes + t.bytes, core: s.core + t.core,
+		bytes: s.bytes + t.bytes, cycles: s.cycles + t.cycles, core: s.core + t.core,
 	}
 }
 
@@ -98,7 +100,7 @@ func (s spent) perUnit() cost {
 	}
 	n := float64(s.units)
 	return cost{
-		CPUMicros: float64(s.cpu) / n, Allocs: float64(s.allocs) / n, Bytes: float64(s.bytes) / n,
+		CPUMicros: float64(s.cpu) / n, Allocs: float64(s.allocs) / n, Bytes: float64(s.bytes) / n, Cycles: s.cycles,
 		PerSecond: n / s.elapsed.Seconds(), Busy: float64(s.cpu) / float64(s.elapsed.Microseconds()),
 		Others: max(0, float64(s.core-time.Duration(s.cpu)*time.Microsecond)/float64(s.elapsed)),
 	}

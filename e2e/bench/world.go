@@ -28,7 +28,7 @@ type world struct {
 	*server
 	bare          *server // with nothing in its store, for the floors
 	users         int
-	issuing       string // Basic credentials of the application that takes tokens
+	oauth         oauth
 	asking        string // Bearer token that may ask for decisions
 	administering string // Bearer token that may read users
 }
@@ -53,7 +53,7 @@ func environment(dir, mongodb string) (secret string, env []string, err error) {
 }
 
 // populate seeds roles and users and makes the applications, through the API, with secrets that the server makes.
-func populate(ctx context.Context, s, bare *server, rootSecret string, users int) (*world, error) {
+func populate(ctx context.Context, s, bare *server, rootSecret string, users int, p pace) (*world, error) {
 	w := &world{server: s, bare: bare, users: users}
 	if err := errors.Join(w.seed(ctx, "roles", roles, role), w.seed(ctx, "users", users, user)); err != nil {
 		return nil, err
@@ -62,10 +62,7 @@ func populate(ctx context.Context, s, bare *server, rootSecret string, users int
 	if err != nil {
 		return nil, err
 	}
-	if w.issuing, err = w.application(ctx, root, object{
-		"name": "issuing", "scopes": []string{"ledger/accounts:read", "ledger/accounts:write"},
-		"grants": []object{{"resource": "ledger/accounts", "action": "read"}, {"resource": "ledger/accounts", "action": "write"}},
-	}); err != nil {
+	if err := w.prepareOAuth(ctx, root, p); err != nil {
 		return nil, err
 	}
 	asker, err := w.application(ctx, root, object{
@@ -143,26 +140,37 @@ func basic(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret)))
 }
 
-// application makes one for client_credentials and returns its Basic credentials.
-func (w *world) application(ctx context.Context, root string, fields object) (string, error) {
-	fields["grant_types"] = []string{"client_credentials"}
+// create makes an object through the API and returns it.
+func (w *world) create(ctx context.Context, root, path string, fields object) ([]byte, error) {
 	body, err := json.Marshal(fields)
+	if err != nil {
+		return nil, err
+	}
+	header := http.Header{"Authorization": {root}, "Content-Type": {"application/json"}}
+	status, text, err := ask(ctx, http.MethodPost, "http://"+w.admin+path, header, body)
+	if err != nil || status != http.StatusCreated {
+		return nil, fmt.Errorf("make %s in %s: got %d %s: %w", fields["name"], path, status, text, err)
+	}
+	return text, nil
+}
+
+// application makes one, for client_credentials unless the fields say otherwise, and returns its Basic credentials.
+func (w *world) application(ctx context.Context, root string, fields object) (string, error) {
+	if fields["grant_types"] == nil {
+		fields["grant_types"] = []string{"client_credentials"}
+	}
+	text, err := w.create(ctx, root, "/v1/applications", fields)
 	if err != nil {
 		return "", err
 	}
-	header := http.Header{"Authorization": {root}, "Content-Type": {"application/json"}}
-	status, text, err := ask(ctx, http.MethodPost, "http://"+w.admin+"/v1/applications", header, body)
 	var made struct {
 		ID     string `json:"id"`
 		Secret struct {
 			Value string `json:"value"`
 		} `json:"secret"`
 	}
-	if err == nil && status == http.StatusCreated {
-		err = json.Unmarshal(text, &made)
-	}
-	if err != nil || made.Secret.Value == "" {
-		return "", fmt.Errorf("make application %s: got %d %s: %w", fields["name"], status, text, err)
+	if err := json.Unmarshal(text, &made); err != nil || made.Secret.Value == "" {
+		return "", fmt.Errorf("the secret of application %s is not in %s: %w", fields["name"], text, err)
 	}
 	return basic(made.ID, made.Secret.Value), nil
 }

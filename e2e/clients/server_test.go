@@ -198,7 +198,35 @@ func needs(t *testing.T, what string, listed bool) {
 	if listed {
 		return
 	}
-	line := t.Name() + ": " + what + " is not in the metadata"
+	leave(t, what+" is not in the metadata")
+}
+
+// listed are packages of the distribution that a test uses. Each must stand in testdata/debian-packages, which is what .ci/run
+// installs.
+func listed(t *testing.T, packages ...string) []string {
+	t.Helper()
+	all, err := os.ReadFile(filepath.Join("testdata", "debian-packages"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range packages {
+		if !slices.Contains(strings.Fields(string(all)), name) {
+			t.Fatalf("testdata/debian-packages does not list %s", name)
+		}
+	}
+	return packages
+}
+
+// lacks leaves a test out because packages are not installed.
+func lacks(t *testing.T, packages []string) {
+	t.Helper()
+	leave(t, "not on this machine: apt-get install --no-install-recommends "+strings.Join(packages, " "))
+}
+
+// leave leaves a test out; a last line says so.
+func leave(t *testing.T, why string) {
+	t.Helper()
+	line := t.Name() + ": " + why
 	leftOut.mu.Lock()
 	leftOut.lines = append(leftOut.lines, line)
 	leftOut.mu.Unlock()

@@ -13,7 +13,6 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jwk"
 	"github.com/lestrrat-go/jwx/v3/jws"
 	jwxt "github.com/lestrrat-go/jwx/v3/jwt"
-	"golang.org/x/oauth2/clientcredentials"
 )
 
 // audience is a resource server outside of Writ.
@@ -24,19 +23,22 @@ const audience = "https://ledger.example.com"
 func outside(t *testing.T) (token, damaged string, app application) {
 	t.Helper()
 	app = newApplication(t, object{"audiences": list{audience}})
-	config := clientcredentials.Config{
-		ClientID: app.ID, ClientSecret: app.Secret, TokenURL: discovered(t).Token,
-		EndpointParams: map[string][]string{"audience": {audience}},
-	}
-	got, err := config.Token(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	token = got.AccessToken
+	token = app.token(t, audience)
 	raw := []byte(token)
 	at := strings.LastIndexByte(token, '.') + 20
 	raw[at] = map[bool]byte{true: 'B', false: 'A'}[raw[at] == 'A']
 	return token, string(raw), app
+}
+
+// keyID is the one in the token's header.
+func keyID(t *testing.T, token string) string {
+	t.Helper()
+	message, err := jws.ParseString(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kid, _ := message.Signatures()[0].ProtectedHeaders().KeyID()
+	return kid
 }
 
 // algorithm is the one in the token's header. Verifiers are told which they may accept, as RFC 9068 section 4 demands.

@@ -2,12 +2,12 @@ package clients
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/zitadel/oidc/v3/pkg/client"
 	"github.com/zitadel/oidc/v3/pkg/client/rs"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
-	"golang.org/x/oauth2/clientcredentials"
 )
 
 func TestZitadelDiscovers(t *testing.T) {
@@ -26,27 +26,33 @@ func TestZitadelDiscovers(t *testing.T) {
 // TestZitadelIntrospects is a resource server that knows the issuer, its own name and its secret, and nothing else.
 func TestZitadelIntrospects(t *testing.T) {
 	needs(t, "introspection_endpoint", discovered(t).Introspection != "")
-	// A resource server may introspect the tokens that name it as audience.
-	resource := newApplication(t, object{"grants": list{grant("tokens", "introspect")}})
-	caller := newApplication(t, object{"audiences": list{resource.ID}})
-	config := clientcredentials.Config{
-		ClientID: caller.ID, ClientSecret: caller.Secret, TokenURL: discovered(t).Token,
-		EndpointParams: map[string][]string{"audience": {resource.ID}},
-	}
-	token, err := config.Token(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	// A resource server may introspect the tokens for an audience that it serves. Neither application says how its secret
+	// travels, or the caller does: then golang.org/x/oauth2 finds it out.
+	resource := newApplication(t, object{"serves": list{audience}})
 	provider, err := rs.NewResourceServerClientCredentials(t.Context(), server.public, resource.ID, resource.Secret)
 	if err != nil {
 		t.Fatal(err)
 	}
-	said, err := rs.Introspect[*oidc.IntrospectionResponse](t.Context(), provider, token.AccessToken)
+	var caller application
+	var token string
+	for _, method := range []any{"client_secret_post", "client_secret_basic", nil} {
+		caller = newApplication(t, object{"audiences": list{audience}, "token_endpoint_auth_method": method})
+		token = caller.token(t, audience)
+		said, err := rs.Introspect[*oidc.IntrospectionResponse](t.Context(), provider, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !said.Active || said.Subject != caller.ID || said.ClientID != caller.ID || !slices.Contains(said.Audience, audience) {
+			t.Errorf("%v: active %t, subject %s, client %s, for %s", method, said.Active, said.Subject, said.ClientID, said.Audience)
+		}
+	}
+	caller.revoke(t, token)
+	said, err := rs.Introspect[*oidc.IntrospectionResponse](t.Context(), provider, token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !said.Active || said.Subject != caller.ID || said.ClientID != caller.ID {
-		t.Errorf("active %t, subject %s, client %s", said.Active, said.Subject, said.ClientID)
+	if said.Active {
+		t.Error("a revoked token is active")
 	}
 	said, err = rs.Introspect[*oidc.IntrospectionResponse](t.Context(), provider, "no token")
 	if err != nil {
@@ -59,7 +65,7 @@ func TestZitadelIntrospects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := rs.Introspect[*oidc.IntrospectionResponse](t.Context(), stranger, token.AccessToken); err == nil {
+	if _, err := rs.Introspect[*oidc.IntrospectionResponse](t.Context(), stranger, token); err == nil {
 		t.Error("a wrong secret may introspect")
 	}
 }

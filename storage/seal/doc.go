@@ -1,7 +1,7 @@
 // Package seal encrypts the secrets and signing keys that must be readable again, so that a copy of the database shows
 // nothing without a key from outside it.
 //
-// Owns: the key encryption key ([KEK], a file beside the database or elsewhere), the keyset that it wraps ([NewKeyset],
+// Owns: the key encryption key ([KEK], from a file or from its text), the keyset that it wraps ([NewKeyset],
 // kept by the caller wherever it likes), and the [Sealer] that works with the opened keyset. It is the only home of Tink.
 //
 // Does not own: where sealed bytes are stored, who may open them, passwords and verifiers (which are hashed, never sealed).

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/tink-crypto/tink-go/v2/aead/subtle"
@@ -26,16 +27,20 @@ type KEK struct{ aead tink.AEAD }
 // Format keeps the key out of logs whatever the verb.
 func (KEK) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, "seal.KEK(redacted)") }
 
-// LoadKEK reads the key encryption key from a file that holds 32 random bytes in base64. The file must be a regular file,
-// not a symbolic link, that only its owner can access. An absent file is made if create is set, and is an error that says so
-// otherwise; of several processes that make it at once all get the same key.
-func LoadKEK(path string, create bool) (KEK, error) {
-	text, err := readPrivate(path)
+// LoadKEK reads the key encryption key from a file that holds 32 random bytes in base64. An absent file is made, with mode 0600, if
+// create is set, and is an error that says so otherwise; of several processes that make it at once all get the same key.
+//
+// The file must be a regular one, not a symbolic link, that nobody but its owner can write. Who else may read it: nobody where it
+// belongs to this process's user, its group where it belongs to another (root:writ 0640 is how a key is given to a service), and
+// anybody below one of mounts. Those are directories into which a container runtime or a service manager puts secrets for this
+// process alone, with modes that it does not choose; there a link is followed if it stays below its own directory (Kubernetes).
+func LoadKEK(path string, create bool, mounts ...string) (KEK, error) {
+	text, err := readPrivate(path, mounts)
 	if errors.Is(err, fs.ErrNotExist) && create {
 		if err := makeKEK(path); err != nil {
 			return KEK{}, fmt.Errorf("make key encryption key %s: %w", path, err)
 		}
-		text, err = readPrivate(path)
+		text, err = readPrivate(path, mounts)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return KEK{}, fmt.Errorf("key encryption key %s does not exist; make one with: "+
@@ -44,10 +49,18 @@ func LoadKEK(path string, create bool) (KEK, error) {
 	if err != nil {
 		return KEK{}, fmt.Errorf("read key encryption key: %w", err)
 	}
-	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	kek, err := ParseKEK(string(text))
+	if err != nil {
+		return KEK{}, fmt.Errorf("key encryption key %s %w", path, err)
+	}
+	return kek, nil
+}
+
+// ParseKEK reads the key encryption key from its text, 32 random bytes in base64. The error does not show the text.
+func ParseKEK(text string) (KEK, error) {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 	if err != nil || len(key) != kekSize {
-		return KEK{}, fmt.Errorf("key encryption key %s must hold %d random bytes in base64 (openssl rand -base64 %d)",
-			path, kekSize, kekSize)
+		return KEK{}, fmt.Errorf("must hold %d random bytes in base64 (openssl rand -base64 %d)", kekSize, kekSize)
 	}
 	return newKEK(key)
 }
@@ -60,8 +73,23 @@ func newKEK(key []byte) (KEK, error) {
 	return KEK{aead: aead}, nil
 }
 
-// readPrivate returns what a file holds that nobody but its owner can have read or written.
-func readPrivate(path string) ([]byte, error) {
+// readPrivate returns what a file holds that nobody can have read or written who should not; see LoadKEK.
+func readPrivate(path string, mounts []string) ([]byte, error) {
+	mounted := slices.ContainsFunc(mounts, func(dir string) bool { return dir != "" && below(dir, path) })
+	if mounted {
+		target, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			return nil, err
+		}
+		dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+		if err != nil {
+			return nil, err
+		}
+		if !below(dir, target) {
+			return nil, fmt.Errorf("%s is a symbolic link out of its directory; name the file itself", path)
+		}
+		path = target
+	}
 	named, err := os.Lstat(path)
 	if err != nil {
 		return nil, err
@@ -82,10 +110,28 @@ func readPrivate(path string) ([]byte, error) {
 	if !os.SameFile(named, opened) {
 		return nil, fmt.Errorf("%s was replaced while it was opened", path)
 	}
-	if mode := opened.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("%s has mode %04o, so others can access the key; run: chmod 600 %s", path, mode, path)
+	mode := opened.Mode().Perm()
+	if not, tight := forbidden(opened, mounted); mode&not != 0 {
+		return nil, fmt.Errorf("%s has mode %04o, so others can access the key; run: chmod %s %s", path, mode, tight, path)
 	}
 	return io.ReadAll(io.LimitReader(file, kekMaxFile))
+}
+
+// forbidden are the permissions that the file must not have, and tight is the mode to give it instead.
+func forbidden(file fs.FileInfo, mounted bool) (mode fs.FileMode, tight string) {
+	switch {
+	case mounted:
+		return 0o033, "a-wx"
+	case ours(file):
+		return 0o077, "600"
+	}
+	return 0o037, "640"
+}
+
+// below says that a path lies in a directory or deeper, by its text.
+func below(dir, path string) bool {
+	relative, err := filepath.Rel(dir, path)
+	return err == nil && relative != "." && filepath.IsLocal(relative)
 }
 
 func fileType(mode fs.FileMode) string {

@@ -83,6 +83,97 @@ func TestLoadKEKRefusesWhatOthersCouldHaveRead(t *testing.T) {
 	load(t, path, false)
 }
 
+// A runtime's secret mounts have modes that nobody here chose: others may read there, and nowhere may they write.
+func TestLoadKEKTakesWhatARuntimeMounted(t *testing.T) {
+	for _, mode := range []os.FileMode{0o400, 0o440, 0o444, 0o600, 0o644} {
+		path := write(t, randomKey)
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := seal.LoadKEK(path, false, "", filepath.Dir(path)); err != nil {
+			t.Errorf("mode %o below a mount: %v", mode, err)
+		}
+		_, err := seal.LoadKEK(path, false, filepath.Dir(path)+"x", filepath.Join(filepath.Dir(path), "deeper"))
+		if open := mode&0o077 != 0; open != (err != nil) {
+			t.Errorf("mode %o beside a mount: %v", mode, err)
+		}
+	}
+	for _, mode := range []os.FileMode{0o422, 0o464, 0o646, 0o666} {
+		path := write(t, randomKey)
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := seal.LoadKEK(path, false, filepath.Dir(path)); err == nil || !strings.Contains(err.Error(), "chmod a-wx "+path) {
+			t.Errorf("mode %o below a mount: got %v, want an error that says chmod a-wx", mode, err)
+		}
+	}
+}
+
+// The key of a service belongs to root and to the service's group: readable by the group, and by no others.
+func TestLoadKEKTakesAnotherOwnersFileThatOnlyAGroupReads(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file to another owner: not run")
+	}
+	for mode, good := range map[os.FileMode]bool{0o600: true, 0o640: true, 0o440: true, 0o644: false, 0o660: false, 0o604: false} {
+		path := write(t, randomKey)
+		if err := os.Chown(path, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		_, err := seal.LoadKEK(path, false)
+		if good != (err == nil) || err != nil && !strings.Contains(err.Error(), "chmod 640 "+path) {
+			t.Errorf("mode %o: %v", mode, err)
+		}
+	}
+}
+
+// Kubernetes shows each secret as a link into a directory beside it, which it exchanges as a whole.
+func TestLoadKEKFollowsALinkBelowItsOwnMountOnly(t *testing.T) {
+	mount := t.TempDir()
+	if err := os.Mkdir(filepath.Join(mount, "..2026"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(mount, "..2026", "kek"), []byte(randomKey), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	outside := write(t, randomKey)
+	for name, target := range map[string]string{"..data": "..2026", "kek": "..data/kek", "out": outside} {
+		if err := os.Symlink(target, filepath.Join(mount, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := seal.LoadKEK(filepath.Join(mount, "kek"), false, mount); err != nil {
+		t.Error(err)
+	}
+	if _, err := seal.LoadKEK(filepath.Join(mount, "kek"), false); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+		t.Errorf("a link that is below no mount: %v", err)
+	}
+	if _, err := seal.LoadKEK(filepath.Join(mount, "out"), false, mount); err == nil || !strings.Contains(err.Error(), "out of its directory") {
+		t.Errorf("a link out of the mount: %v", err)
+	}
+	if _, err := seal.LoadKEK(filepath.Join(mount, "none"), false, mount); err == nil || !strings.Contains(err.Error(), "does not exist") {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestParseKEKOpensWhatTheFileOpens(t *testing.T) {
+	encrypted := keyset(t, load(t, write(t, randomKey), false))
+	kek, err := seal.ParseKEK(randomKey + "\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := seal.Open(kek, encrypted); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"", "c2hvcnQ=", randomKey[:40], "not base64, " + randomKey} {
+		if _, err := seal.ParseKEK(text); err == nil || text != "" && strings.Contains(err.Error(), text) {
+			t.Errorf("%d characters: %v", len(text), err)
+		}
+	}
+}
+
 func TestLoadKEKRefusesWhatIsNotARegularFile(t *testing.T) {
 	target := write(t, randomKey)
 	link := filepath.Join(t.TempDir(), "link")

@@ -61,7 +61,11 @@ base := {
 		"type": "iam/users", "id": "", "tenant": "", "tenant_enabled": true, "exists": true,
 		"path": "iam/users", "covers": ["iam/users", "iam", "*"], "properties": {},
 		"self": false, "before": null, "after": null, "changes": {}, "other_owners": -1, "owners_before": -1,
-		"proof": "none", "reason": false, "detail": {"references": {}},
+		"proof": "none", "reason": false,
+		"detail": {
+			"references": {},
+			"secrets": {"needed": true, "usable_before": 2, "usable_after": 1, "forced": false},
+		},
 	},
 	"context": {},
 	"caller": {

@@ -169,6 +169,28 @@ owned_after if {
 }
 
 # METADATA
+# title: A secret remains
+# description: |
+#   An active application that proves itself with a secret keeps one that is usable now, unless the request forces it.
+#   The detail of the question counts them, before and after.
+# labels:
+#   rule: admin.secret_kept
+# scope: document
+default secret_kept := false
+
+secret_kept if not input.resource.changes.secrets
+
+secret_kept if input.resource.detail.secrets.usable_after > 0
+
+secret_kept if input.resource.detail.secrets.usable_before == 0
+
+secret_kept if input.resource.detail.secrets.needed == false
+
+secret_kept if input.resource.detail.secrets.forced == true
+
+secret_kept if input.resource.before.active == false
+
+# METADATA
 # title: Inactive first
 # description: |
 #   Where policy data demands it, only an inactive identity is deleted.

@@ -192,6 +192,33 @@ test_last_owner_by_a_bundle if {
 	answers(asks(root, on("iam/roles", "ops:full", "write", kept)), [])
 }
 
+test_last_secret[note] if {
+	machine := app("app_x", {})
+	idle := app("app_x", {"active": false})
+	last := {"needed": true, "usable_before": 1, "usable_after": 0, "forced": false}
+	some note, tc in {
+		"the last one": {"before": machine, "secrets": {}, "want": ["last_secret"]},
+		"the last two at once": {"before": machine, "secrets": {"usable_before": 2}, "want": ["last_secret"]},
+		"forced": {"before": machine, "secrets": {"forced": true}, "want": []},
+		"one of two": {"before": machine, "secrets": {"usable_before": 2, "usable_after": 1}, "want": []},
+		"a dead one, where none is alive": {"before": machine, "secrets": {"usable_before": 0}, "want": []},
+		"proved by a key, or public": {"before": machine, "secrets": {"needed": false}, "want": []},
+		"inactive": {"before": idle, "secrets": {}, "want": []},
+	}
+	change := {
+		"changes": {"secrets": true}, "before": tc.before, "after": tc.before,
+		"detail": {"secrets": object.union(last, tc.secrets)},
+	}
+	answers(asks(owner, on("iam/applications", "app_x", "write", change)), tc.want)
+}
+
+test_secrets_that_are_not_counted_stay if {
+	machine := app("app_x", {})
+	change := {"changes": {"secrets": true}, "before": machine, "after": machine}
+	request := json.remove(asks(owner, on("iam/applications", "app_x", "write", change)), ["resource/detail/secrets"])
+	answers(request, ["last_secret"])
+}
+
 test_inactive_first[note] if {
 	demanded := {"delete_requires_inactive": true}
 	some note, tc in {

@@ -108,6 +108,7 @@ acceptable if {
 	unprotected
 	remaining
 	owned_after
+	secret_kept
 	dominated
 	appointed
 	tenant_enabled

@@ -24,6 +24,7 @@ checks["writ/admin"] := array.concat(caller_checks, [
 	[admin.dominated, {"stage": change_stage, "code": "delegation_exceeds_actor", "rule": "admin.dominated"}],
 	[admin.appointed, {"stage": change_stage, "code": "root_only", "rule": "admin.appointed"}],
 	[admin.owned_after, {"stage": change_stage, "code": "last_owner", "rule": "admin.owned_after"}],
+	[admin.secret_kept, {"stage": change_stage, "code": "last_secret", "rule": "admin.secret_kept"}],
 	[admin.tenant_enabled, {"stage": change_stage, "code": "tenant_disabled", "rule": "admin.tenant_enabled"}],
 	[admin.inactive_first, {"stage": change_stage, "code": "must_be_inactive", "rule": "admin.inactive_first"}],
 	[admin.conditional, {"stage": change_stage, "code": "precondition_required", "rule": "admin.conditional"}],

@@ -1,0 +1,307 @@
+package main_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// requirement is a row of the OAuth and security requirements. Its id begins the name of what proves it: TestF07…, or a subtest or
+// case "F07 …"; rows that one test proves are joined, as in TestT07AndF12….
+type requirement struct{ id, what string }
+
+// requirements are the rows that this version holds.
+func requirements() []requirement {
+	return []requirement{
+		{"T01", "client_credentials with Basic"},
+		{"T02", "id and secret are form-encoded in Basic"},
+		{"T03", "the registered authentication method is enforced"},
+		{"T04", "a secret in the query is none"},
+		{"T05", "other methods than POST"},
+		{"T06", "other media types than a form"},
+		{"T07", "a parameter twice"},
+		{"T08", "no grant_type"},
+		{"T09", "an unknown grant_type"},
+		{"T10", "unknown parameters, and an empty scope"},
+		{"T11", "an unknown client"},
+		{"T12", "a wrong secret looks and costs like an unknown client"},
+		{"T13", "a confidential client without authentication"},
+		{"T14", "two authentications in one request"},
+		{"T15", "a malformed Authorization header"},
+		{"T16", "a public client has no client_credentials"},
+		{"T17", "a grant that the application does not list"},
+		{"T18", "an application that may not act looks like a wrong secret"},
+		{"T19", "secrets have windows"},
+		{"T20", "a scope outside the registered ceiling"},
+		{"T21", "named scopes are granted as far as held"},
+		{"T22", "an omitted scope is all that is registered and held"},
+		{"T23", "a scope that is none"},
+		{"T24", "the database is down"},
+		{"T25", "guessing at a secret is slowed down, right ones never"},
+		{"T26", "parallel requests"},
+
+		{"P01", "the right password"},
+		{"P02", "wrong, unknown and suspended look and cost the same"},
+		{"P03", "no username or no password"},
+		{"P04", "guessing at a password is slowed down"},
+		{"P05", "long passwords count whole"},
+		{"P06", "an application without the password grant costs no hash"},
+		{"P07", "ids of users and applications are disjoint"},
+
+		{"R01", "refresh rotates"},
+		{"R02", "a narrower scope"},
+		{"R03", "a wider scope"},
+		{"R04", "reuse ends the session"},
+		{"R05", "a retry inside the grace gets the same successor"},
+		{"R06", "another client's refresh token"},
+		{"R07", "forged refresh tokens"},
+		{"R08", "parallel refreshes give one successor"},
+		{"R09", "refresh sees the rights of now"},
+		{"R10", "sessions end"},
+
+		{"J01", "the header of an access token"},
+		{"J02", "its claims"},
+		{"J03", "the subject of a machine's"},
+		{"J04", "forged ones"},
+		{"J05", "keys are rotated"},
+		{"J06", "the published keys"},
+
+		{"I01", "introspection of both formats"},
+		{"I02", "dead tokens are inactive"},
+		{"I03", "the caller authenticates"},
+		{"I04", "no token"},
+		{"I05", "a wrong hint loses nothing"},
+		{"I06", "tokens of others"},
+		{"I07", "refresh tokens"},
+		{"I08", "signed replies (RFC 9701)"},
+		{"I09", "what one node disables is inactive on another"},
+
+		{"V01", "revoking the own token"},
+		{"V02", "an unknown token or hint"},
+		{"V03", "another application's token"},
+		{"V04", "no token, or no client"},
+		{"V05", "the database is down"},
+		{"V06", "a public client's own token"},
+
+		{"B01", "challenges of the admin API"},
+		{"B02", "a bad token, and too little scope"},
+		{"B03", "transports of a token"},
+
+		{"M01", "metadata (RFC 8414)"},
+		{"M02", "no empty list in it"},
+
+		{"A01", "client assertions of each algorithm"},
+		{"A02", "their audience is the issuer alone"},
+		{"A03", "an assertion is used once"},
+		{"A04", "assertions that are refused"},
+
+		// What fosite v0.49.0 does otherwise, or not at all.
+		{"F01", "an unknown grant is unsupported_grant_type"},
+		{"F02", "a 401 carries a challenge"},
+		{"F03", "no credentials are invalid_client"},
+		{"F04", "a look-up of a client that fails is an outage"},
+		{"F05", "two authentications are refused"},
+		{"F06", "the registered method is enforced at every endpoint"},
+		{"F07", "an empty secret matches nothing"},
+		{"F08", "secrets are tried in one pass, with equal work for unknown ids"},
+		{"F09", "client assertions: lifetime, audience first, one use per issuer"},
+		{"F10", "the fetcher of keys"},
+		{"F11", "multipart is refused before it is read"},
+		{"F12", "a parameter twice is refused"},
+		{"F13", "descriptions are ASCII"},
+		{"F14", "a public client with client_credentials is unauthorized_client"},
+		{"F15", "refresh honours scope"},
+		{"F16", "a refresh token that is none is invalid_grant"},
+		{"F17", "a revocation that failed is never acknowledged"},
+		{"F18", "no token is invalid_request"},
+		{"F19", "introspection: methods, codes, and a decision per caller"},
+		{"F20", "introspection: the whole set of members, stable"},
+		{"F21", "access tokens are RFC 9068's"},
+		{"F22", "aud is an array"},
+		{"F23", "typ is at+jwt"},
+		{"F24", "a ring of keys of any kind"},
+		{"F25", "audiences match exactly"},
+		{"F26", "scopes match exactly"},
+		{"F27", "every setting is made at start"},
+		{"F28", "no slow hash for a secret that the server made"},
+		{"F29", "keys have exactly 32 bytes"},
+		{"F30", "the MAC or the seal is checked before anything is read"},
+
+		{"ST1", "a parameter twice"},
+		{"ST2", "two authentications"},
+		{"ST3", "multipart and JSON at every endpoint"},
+		{"ST4", "a list as grant_type"},
+		{"ST5", "credentials in the URL"},
+		{"ST6", "a token in the URL"},
+		{"ST7", "the database breaks during a revocation"},
+		{"ST8", "an assertion is replayed"},
+		{"ST9", "parallel refreshes of one token"},
+		{"ST10", "replay after a restart"},
+		{"ST11", "another client's refresh token"},
+		{"ST12", "a truncated opaque token"},
+		{"ST13", "introspection of a stranger's token"},
+		{"ST14", "a signed reply about it leaks nothing"},
+		{"ST15", "refresh for an audience that was disabled"},
+		{"ST16", "the disabled, through every grant"},
+		{"ST17", "a role that was taken"},
+		{"ST18", "a login does not reactivate"},
+		{"ST19", "each check on each path that issues"},
+		{"ST20", "a narrow token mints no wider one"},
+
+		{"SJ1", "alg none"},
+		{"SJ2", "HMAC keyed with the public key"},
+		{"SJ3", "a key named or carried by the header"},
+		{"SJ4", "a kid that is none"},
+		{"SJ5", "other tokens as access tokens"},
+		{"SJ6", "another audience, or none"},
+		{"SJ7", "a megabyte of dots"},
+		{"SJ8", "encrypted tokens"},
+		{"SJ9", "the edges of time"},
+		{"SJ10", "the stricter of two epochs"},
+
+		{"SP1", "refusals of a login are the same bytes"},
+		{"SP2", "and the same work"},
+		{"SP3", "no byte of a password is cut off"},
+		{"SP4", "names that look alike"},
+		{"SP5", "spellings of a name share one count"},
+		{"SP6", "strangers lock nobody out"},
+		{"SP7", "a flood of names forgets nobody"},
+		{"SP8", "hashing is bounded"},
+		{"SP9", "a name or id that is used again inherits nothing"},
+
+		{"PO05", "store calls of client_credentials and of introspection"},
+		{"PO06", "writes of a refresh"},
+		{"PO09", "allocations of client_credentials"},
+	}
+}
+
+// TestHouseEveryRowHasATest holds the table against the names of all tests: a row without one fails.
+func TestHouseEveryRowHasATest(t *testing.T) {
+	names, err := testNames(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, r := range requirements() {
+		if seen[r.id] {
+			t.Errorf("%s is there twice", r.id)
+		}
+		seen[r.id] = true
+		tests := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !proves(name, r.id) })
+		if len(tests) == 0 {
+			t.Errorf("%s (%s): no test has its name", r.id, r.what)
+			continue
+		}
+		t.Logf("%-4s %s: %s", r.id, r.what, strings.Join(tests, ", "))
+	}
+}
+
+func TestHouseNamesOfRows(t *testing.T) {
+	for name, ids := range map[string][]string{
+		"oauth.TestT07AndF12ParameterTwice":   {"T07", "F12"},
+		"oauth.TestST10Replay":                {"ST10"}, // and neither T10 nor ST1
+		"oauth.TestJ01J02J03J06TokenAndKeys":  {"J01", "J02", "J03", "J06"},
+		"oauth.TestPO05Nothing":               {"PO05"},
+		"oauth.TestSJ05OtherTokens":           {"SJ5"},
+		"oauth.TestX/ST10 after a restart":    {"ST10"},
+		"oauth.TestX/S-T10 after a restart":   {"ST10"},
+		"oauth.TestX/F-07 an empty secret":    {"F07"},
+		"oauth.TestX/a row that names T10":    nil,
+		"oauth.TestUnknownClientT12WrongSame": {"T12"},
+	} {
+		var got []string
+		for _, r := range requirements() {
+			if proves(name, r.id) {
+				got = append(got, r.id)
+			}
+		}
+		slices.Sort(got)
+		if slices.Sort(ids); !slices.Equal(got, ids) {
+			t.Errorf("%s proves %v, want %v", name, got, ids)
+		}
+	}
+}
+
+// proves says whether the name of a test, "package.TestName" or "package.TestName/case", has the id.
+func proves(name, id string) bool {
+	_, name, _ = strings.Cut(name, ".")
+	function, row, nested := strings.Cut(name, "/")
+	if !nested {
+		letters := strings.TrimRight(id, "0123456789")
+		return regexp.MustCompile(`(^Test|[a-z0-9])` + letters + "0?" + strings.TrimPrefix(id, letters) + `([^0-9]|$)`).MatchString(function)
+	}
+	first, _, _ := strings.Cut(row, " ")
+	return strings.ReplaceAll(first, "-", "") == id
+}
+
+// testNames are all tests of the tree, and of each the literal names of its cases: the first argument of a Run, and what begins an
+// element of a table or is its name.
+func testNames(root string) ([]string, error) {
+	var names []string
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && file != root && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "node_modules"):
+			return filepath.SkipDir
+		case !strings.HasSuffix(file, "_test.go"), entry.Name() == "rows_test.go": // this file names rows only to count them
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, d := range parsed.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv != nil || !strings.HasPrefix(f.Name.Name, "Test") {
+				continue
+			}
+			name := path.Base(filepath.ToSlash(filepath.Dir(file))) + "." + f.Name.Name
+			names = append(names, name)
+			for _, row := range cases(f) {
+				names = append(names, name+"/"+row)
+			}
+		}
+		return nil
+	})
+	slices.Sort(names)
+	return names, err
+}
+
+func cases(f *ast.FuncDecl) []string {
+	var found []string
+	add := func(e ast.Expr) {
+		if literal, ok := e.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+			if text, err := strconv.Unquote(literal.Value); err == nil {
+				found = append(found, text)
+			}
+		}
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			if method, ok := n.Fun.(*ast.SelectorExpr); ok && method.Sel.Name == "Run" && len(n.Args) == 2 {
+				add(n.Args[0])
+			}
+		case *ast.KeyValueExpr:
+			add(n.Key)
+			if field, ok := n.Key.(*ast.Ident); ok && field.Name == "name" {
+				add(n.Value)
+			}
+		case *ast.CompositeLit:
+			if len(n.Elts) > 0 {
+				add(n.Elts[0])
+			}
+		}
+		return true
+	})
+	return found
+}
