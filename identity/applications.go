@@ -22,21 +22,22 @@ const applicationsPath = "/v1/applications/"
 // applicationFields is what may be written of an application; its secrets have routes of their own.
 type applicationFields struct {
 	identityFields
-	Description             enforce.Field[string]          `json:"description"`
-	GrantTypes              enforce.Field[[]string]        `json:"grant_types"`
-	Scopes                  enforce.Field[[]string]        `json:"scopes"`
-	Audiences               enforce.Field[[]string]        `json:"audiences"`
-	Serves                  enforce.Field[[]string]        `json:"serves"`
-	TokenEndpointAuthMethod enforce.Field[string]          `json:"token_endpoint_auth_method"`
-	JWKS                    enforce.Field[json.RawMessage] `json:"jwks"`
-	JWKSURI                 enforce.Field[string]          `json:"jwks_uri"`
-	TokenFormat             enforce.Field[string]          `json:"token_format"`
-	TokenSigningAlg         enforce.Field[string]          `json:"token_signing_alg"`
-	TokenLifetime           enforce.Field[int64]           `json:"token_lifetime"`
-	RefreshRotation         enforce.Field[bool]            `json:"refresh_rotation"`
-	RedirectURIs            enforce.Field[[]string]        `json:"redirect_uris"`
-	IsActive                enforce.Field[bool]            `json:"is_active"`
-	Retrievable             enforce.Field[bool]            `json:"retrievable"`
+	Description                 enforce.Field[string]          `json:"description"`
+	GrantTypes                  enforce.Field[[]string]        `json:"grant_types"`
+	Scopes                      enforce.Field[[]string]        `json:"scopes"`
+	Audiences                   enforce.Field[[]string]        `json:"audiences"`
+	Serves                      enforce.Field[[]string]        `json:"serves"`
+	TokenEndpointAuthMethod     enforce.Field[string]          `json:"token_endpoint_auth_method"`
+	TokenEndpointAuthSigningAlg enforce.Field[string]          `json:"token_endpoint_auth_signing_alg"`
+	JWKS                        enforce.Field[json.RawMessage] `json:"jwks"`
+	JWKSURI                     enforce.Field[string]          `json:"jwks_uri"`
+	TokenFormat                 enforce.Field[string]          `json:"token_format"`
+	TokenSigningAlg             enforce.Field[string]          `json:"token_signing_alg"`
+	TokenLifetime               enforce.Field[int64]           `json:"token_lifetime"`
+	RefreshRotation             enforce.Field[bool]            `json:"refresh_rotation"`
+	RedirectURIs                enforce.Field[[]string]        `json:"redirect_uris"`
+	IsActive                    enforce.Field[bool]            `json:"is_active"`
+	Retrievable                 enforce.Field[bool]            `json:"retrievable"`
 }
 
 type applicationPut struct {
@@ -46,36 +47,37 @@ type applicationPut struct {
 
 // applicationView is an application as replies show it.
 type applicationView struct {
-	ID                      string            `json:"id"`
-	Name                    string            `json:"name"`
-	Description             string            `json:"description"`
-	Tenant                  storage.TenantID  `json:"tenant,omitempty"`
-	Groups                  []storage.GroupID `json:"groups"`
-	Roles                   []storage.RoleKey `json:"roles"`
-	Grants                  []grantFields     `json:"grants"`
-	GrantTypes              []string          `json:"grant_types"`
-	Scopes                  []string          `json:"scopes"`    // null is no ceiling
-	Audiences               []string          `json:"audiences"` // null is both of Writ's
-	Serves                  []string          `json:"serves"`
-	TokenEndpointAuthMethod string            `json:"token_endpoint_auth_method,omitempty"`
-	JWKS                    json.RawMessage   `json:"jwks,omitempty"`
-	JWKSURI                 string            `json:"jwks_uri,omitempty"`
-	TokenFormat             string            `json:"token_format"`
-	TokenSigningAlg         string            `json:"token_signing_alg"` // of the format jwt
-	TokenLifetime           int64             `json:"token_lifetime,omitempty"`
-	RefreshRotation         bool              `json:"refresh_rotation"`
-	RedirectURIs            []string          `json:"redirect_uris"`
-	IsActive                bool              `json:"is_active"`
-	Retrievable             bool              `json:"retrievable"`
-	NotBefore               *time.Time        `json:"not_before,omitempty"`
-	NotAfter                *time.Time        `json:"not_after,omitempty"`
-	Addresses               []string          `json:"addresses,omitempty"`
-	Properties              json.RawMessage   `json:"properties"`
-	Attributes              json.RawMessage   `json:"attributes"`
-	Protected               bool              `json:"protected"`
-	CreatedAt               time.Time         `json:"created_at"`
-	UpdatedAt               time.Time         `json:"updated_at"`
-	Version                 int64             `json:"version"`
+	ID                          string            `json:"id"`
+	Name                        string            `json:"name"`
+	Description                 string            `json:"description"`
+	Tenant                      storage.TenantID  `json:"tenant,omitempty"`
+	Groups                      []storage.GroupID `json:"groups"`
+	Roles                       []storage.RoleKey `json:"roles"`
+	Grants                      []grantFields     `json:"grants"`
+	GrantTypes                  []string          `json:"grant_types"`
+	Scopes                      []string          `json:"scopes"`    // null is no ceiling
+	Audiences                   []string          `json:"audiences"` // null is both of Writ's
+	Serves                      []string          `json:"serves"`
+	TokenEndpointAuthMethod     string            `json:"token_endpoint_auth_method,omitempty"`
+	TokenEndpointAuthSigningAlg string            `json:"token_endpoint_auth_signing_alg,omitempty"`
+	JWKS                        json.RawMessage   `json:"jwks,omitempty"`
+	JWKSURI                     string            `json:"jwks_uri,omitempty"`
+	TokenFormat                 string            `json:"token_format"`
+	TokenSigningAlg             string            `json:"token_signing_alg"` // of the format jwt
+	TokenLifetime               int64             `json:"token_lifetime,omitempty"`
+	RefreshRotation             bool              `json:"refresh_rotation"`
+	RedirectURIs                []string          `json:"redirect_uris"`
+	IsActive                    bool              `json:"is_active"`
+	Retrievable                 bool              `json:"retrievable"`
+	NotBefore                   *time.Time        `json:"not_before,omitempty"`
+	NotAfter                    *time.Time        `json:"not_after,omitempty"`
+	Addresses                   []string          `json:"addresses,omitempty"`
+	Properties                  json.RawMessage   `json:"properties"`
+	Attributes                  json.RawMessage   `json:"attributes"`
+	Protected                   bool              `json:"protected"`
+	CreatedAt                   time.Time         `json:"created_at"`
+	UpdatedAt                   time.Time         `json:"updated_at"`
+	Version                     int64             `json:"version"`
 	// Secret is in the one reply that made the application.
 	Secret *secretValue `json:"secret,omitempty"`
 }
@@ -84,9 +86,9 @@ func viewApplication(a *storage.Application) applicationView {
 	return applicationView{
 		ID: a.ID, Name: a.Name, Description: a.Description, Tenant: a.Tenant, Groups: present(a.Groups), Roles: present(a.Roles),
 		Grants: grantViews(a.Grants), GrantTypes: present(a.GrantTypes), Scopes: a.Scopes, Audiences: a.Audiences, Serves: present(a.Serves),
-		TokenEndpointAuthMethod: a.TokenEndpointAuthMethod, JWKS: a.JWKS, JWKSURI: a.JWKSURI,
-		TokenFormat: cmp.Or(a.TokenFormat, "jwt"), TokenSigningAlg: cmp.Or(a.TokenSigningAlg, "ES256"), TokenLifetime: a.TokenLifetime,
-		RefreshRotation: rotates(a), RedirectURIs: present(a.RedirectURIs), IsActive: a.IsActive,
+		TokenEndpointAuthMethod: a.TokenEndpointAuthMethod, TokenEndpointAuthSigningAlg: a.TokenEndpointAuthSigningAlg,
+		JWKS: a.JWKS, JWKSURI: a.JWKSURI, TokenFormat: cmp.Or(a.TokenFormat, "jwt"), TokenSigningAlg: cmp.Or(a.TokenSigningAlg, "ES256"),
+		TokenLifetime: a.TokenLifetime, RefreshRotation: rotates(a), RedirectURIs: present(a.RedirectURIs), IsActive: a.IsActive,
 		Retrievable: a.Retrievable, NotBefore: a.NotBefore, NotAfter: a.NotAfter, Addresses: a.Addresses,
 		Properties: free(a.Properties), Attributes: free(a.Attributes), Protected: a.Protected, CreatedAt: a.CreatedAt,
 		UpdatedAt: a.UpdatedAt, Version: a.Version,
@@ -95,7 +97,7 @@ func viewApplication(a *storage.Application) applicationView {
 
 // rotates: refresh tokens rotate unless it is said otherwise, and always for public clients.
 func rotates(a *storage.Application) bool {
-	return a.RefreshRotation == nil || *a.RefreshRotation || a.TokenEndpointAuthMethod == "none"
+	return a.RefreshRotation == nil || *a.RefreshRotation || a.TokenEndpointAuthMethod == byNothing
 }
 
 func (r *Room) listApplications(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
@@ -213,12 +215,12 @@ func grantTypes() []string {
 }
 
 func authMethods() []string {
-	return []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}
+	return []string{"client_secret_basic", "client_secret_post", byKeys, byNothing}
 }
 
 // hasSecret reports whether the application proves itself with a secret.
 func hasSecret(a *storage.Application) bool {
-	return a.TokenEndpointAuthMethod != "none" && a.TokenEndpointAuthMethod != "private_key_jwt"
+	return a.TokenEndpointAuthMethod != byNothing && a.TokenEndpointAuthMethod != byKeys
 }
 
 // application carries fields into a record. A new application is active, retrievable, and gets tokens for itself.
@@ -274,44 +276,6 @@ func (c *checker) choice(f enforce.Field[string], pointer string, allowed []stri
 		c.bad("unknown_value", pointer, "want one of "+strings.Join(allowed, ", "))
 	}
 	*into = f.Value
-}
-
-// keys carries the public keys of an application that proves itself with one.
-func (c *checker) keys(f *applicationFields, a *storage.Application) {
-	if f.JWKSURI.Set {
-		if !f.JWKSURI.Null && (!strings.HasPrefix(f.JWKSURI.Value, "https://") || !uri(f.JWKSURI.Value)) {
-			c.bad("malformed_uri", "/jwks_uri", "want an https URI")
-		}
-		a.JWKSURI = f.JWKSURI.Value
-	}
-	if f.JWKS.Set {
-		a.JWKS = nil
-		if !f.JWKS.Null {
-			c.publicKeys(f.JWKS.Value)
-			a.JWKS = f.JWKS.Value
-		}
-	}
-	if len(a.JWKS) > 0 && a.JWKSURI != "" {
-		c.lateBad("bad_keys", "/jwks_uri", "an application has jwks or jwks_uri, not both")
-	}
-}
-
-// publicKeys refuses a set that is none, or that holds a private or symmetric key.
-func (c *checker) publicKeys(raw json.RawMessage) {
-	var set struct {
-		Keys []map[string]any `json:"keys"`
-	}
-	if err := json.Unmarshal(raw, &set); err != nil || len(set.Keys) == 0 || len(set.Keys) > 16 {
-		c.bad("bad_keys", "/jwks", `want a JWK set of 1 to 16 keys: {"keys": [...]}`)
-		return
-	}
-	for i, key := range set.Keys {
-		_, private := key["d"]
-		_, symmetric := key["k"]
-		if private || symmetric || key["kty"] == "oct" {
-			c.bad("bad_keys", fmt.Sprintf("/jwks/keys/%d", i), "send public keys only")
-		}
-	}
 }
 
 func (r *Room) saveApplication(
@@ -387,9 +351,10 @@ func (r *Room) saveApplication(
 	return r.change(req, w), nil
 }
 
-// raiseApplicationEpoch kills the tokens of an application that is deactivated or moves to another tenant.
+// raiseApplicationEpoch kills the tokens of an application that is deactivated, moves to another tenant, or disowns what it proved
+// itself with.
 func raiseApplicationEpoch(before, after *storage.Application) {
-	if before.IsActive && !after.IsActive || before.Tenant != after.Tenant {
+	if before.IsActive && !after.IsActive || before.Tenant != after.Tenant || disowns(before, after) {
 		after.Epoch++
 	}
 }
@@ -441,7 +406,7 @@ func applicationChanges(before, after *storage.Application) []string {
 	d.add("audiences", (before.Audiences == nil) != (after.Audiences == nil) || !sameSet(before.Audiences, after.Audiences))
 	d.add("serves", !sameSet(before.Serves, after.Serves))
 	d.add("auth_method", before.TokenEndpointAuthMethod != after.TokenEndpointAuthMethod || before.JWKSURI != after.JWKSURI ||
-		!bytes.Equal(before.JWKS, after.JWKS))
+		before.TokenEndpointAuthSigningAlg != after.TokenEndpointAuthSigningAlg || !bytes.Equal(before.JWKS, after.JWKS))
 	d.add("token", before.TokenFormat != after.TokenFormat || before.TokenLifetime != after.TokenLifetime ||
 		before.TokenSigningAlg != after.TokenSigningAlg || rotates(before) != rotates(after))
 	d.add("redirect_uris", !sameSet(before.RedirectURIs, after.RedirectURIs))

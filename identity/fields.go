@@ -50,6 +50,7 @@ type checker struct {
 	base      string // JSON pointer of the object in its document
 	merge     bool   // a PATCH: objects are merged as RFC 7396 says
 	creating  bool
+	local     bool // this server is for its own machine alone
 	err       error
 	late      error
 }

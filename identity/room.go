@@ -68,6 +68,8 @@ type Config struct {
 	TemporaryPasswordLife time.Duration
 	// MaxTokenLifetime caps an application's token_lifetime; 0 means 24 h.
 	MaxTokenLifetime time.Duration
+	// Local says that the issuer is a loopback address: then an application's jwks_uri may be one, too.
+	Local bool
 	// UserCache is how many users are kept in memory; 0 means 20,000.
 	UserCache int
 }

@@ -234,7 +234,9 @@ func (c *checker) user(f *userFields, u *storage.User) {
 }
 
 func (r *Room) checker(v view, now time.Time, mode saving, creating bool) *checker {
-	return &checker{view: v, catalogue: r.config.PDP.Catalogue(), now: storage.Time(now), merge: mode.merge, creating: creating}
+	return &checker{
+		view: v, catalogue: r.config.PDP.Catalogue(), now: storage.Time(now), merge: mode.merge, creating: creating, local: r.config.Local,
+	}
 }
 
 func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in *userFields, mode saving) (enforce.Resolved, error) {

@@ -19,7 +19,7 @@ import (
 	"github.com/writ-authz/writ/storage"
 )
 
-// The client authentication methods that exist now.
+// The client authentication methods; private_key_jwt is in assertion.go.
 const (
 	methodBasic = "client_secret_basic"
 	methodPost  = "client_secret_post"
@@ -32,8 +32,10 @@ const maxClientID = 128
 // credentials are what a request presents, before anyone believes it.
 type credentials struct {
 	id, secret string
-	method     string
-	peer       netip.Addr
+	// assertion is there for private_key_jwt, in the place of a secret; id may be empty then.
+	assertion string
+	method    string
+	peer      netip.Addr
 }
 
 // client is an application that has authenticated. To fosite it is a fosite.Client.
@@ -41,7 +43,7 @@ type client struct {
 	app *storage.Application
 	// subject holds the application's facts, read after app.
 	subject *enforce.Subject
-	// secret is the one that was presented; nil for method none.
+	// secret is the one that was presented; nil for the methods none and private_key_jwt.
 	secret *storage.Secret
 }
 
@@ -56,8 +58,8 @@ func (c *client) GetScopes() fosite.Arguments        { return c.app.Scopes }
 func (c *client) IsPublic() bool                     { return c.app.TokenEndpointAuthMethod == methodNone }
 func (c *client) GetAudience() fosite.Arguments      { return c.subject.Facts.Identity().Audiences }
 
-// authenticateClient is fosite's ClientAuthenticationStrategy, replaced (F-03 to F-08): basic, post and none, each only
-// where the application takes it; one refusal for every cause; a backend that cannot tell is an outage.
+// authenticateClient is fosite's ClientAuthenticationStrategy, replaced (F-03 to F-10): basic, post, private_key_jwt and
+// none, each only where the application takes it; one refusal for every cause; a backend that cannot tell is an outage.
 func (s *Server) authenticateClient(ctx context.Context, r *http.Request, form url.Values) (fosite.Client, error) {
 	presented, err := readCredentials(r.Header.Values("Authorization"), form)
 	if err != nil {
@@ -74,12 +76,15 @@ func (s *Server) authenticateClient(ctx context.Context, r *http.Request, form u
 // verifyClient finds and verifies the application. Whatever is wrong, a request that presents a secret costs one look-up
 // and one verification, and the reply is the same.
 func (s *Server) verifyClient(ctx context.Context, presented credentials) (*client, error) {
+	if presented.method == methodPrivateKeyJWT {
+		return s.assertedClient(ctx, presented)
+	}
 	app, err := s.application(presented.id)
 	if err != nil {
 		return nil, err
 	}
 	if presented.method == methodNone {
-		if app == nil || app.TokenEndpointAuthMethod != methodNone {
+		if app == nil || !takes(app, methodNone) {
 			return nil, refusal(codeInvalidClient)
 		}
 		return s.usableClient(ctx, app, nil)
@@ -110,11 +115,11 @@ func (s *Server) application(id string) (*storage.Application, error) {
 	return app, err
 }
 
-// takes reports whether the application accepts a secret presented this way. An absent method is basic or post; a set one is
-// enforced exactly (F-06).
+// takes reports whether the application proves itself this way. An absent method is basic or post; a set one is enforced exactly
+// (F-06).
 func takes(app *storage.Application, method string) bool {
 	registered := app.TokenEndpointAuthMethod
-	return registered == method || registered == ""
+	return registered == method || registered == "" && (method == methodBasic || method == methodPost)
 }
 
 // usableClient adds the facts and refuses an application that may not act now, as if its secret were wrong. Where it
@@ -145,7 +150,10 @@ func readCredentials(authorization []string, form url.Values) (credentials, erro
 		len(authorization) > 0 && inBody.method == methodPost:
 		return credentials{}, refusalOf(codeInvalidRequest, "Use one way of client authentication in one request.")
 	case asserts:
-		return credentials{}, refusal(codeInvalidClient)
+		if form.Get("client_assertion_type") != assertionType || !form.Has("client_assertion") {
+			return credentials{}, refusal(codeInvalidClient)
+		}
+		return credentials{id: inBody.id, assertion: form.Get("client_assertion"), method: methodPrivateKeyJWT}, nil
 	case len(authorization) == 0:
 		if inBody.id == "" {
 			return credentials{}, refusal(codeInvalidClient) // F-03

@@ -13,7 +13,7 @@
 //   - Fosite judges protocol and nothing else; between its two phases the policy decides. Its types never leave this package.
 //   - Whatever a policy says, granted scopes lie within requested ∩ registered ∩ held, audience and lifetime within their
 //     caps, and reserved claims are untouched (ceiling.go).
-//   - client_credentials reads no store and writes none. A token carries integer epochs, and each acceptance compares them.
+//   - client_credentials reads no store and writes none, but for the one insert that uses up a client assertion. A token carries integer epochs, and each acceptance compares them.
 //   - An outage is 503, never a refusal and never a success. Unknown client, wrong secret and an application that is not
 //     usable give the same bytes.
 //   - What one ring's key made is nothing to another, and nothing that no key made costs a read (rings.go, validate.go).

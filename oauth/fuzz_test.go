@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/writ-authz/writ/oauth"
 )
 
@@ -72,6 +74,51 @@ func FuzzSealedToken(f *testing.F) {
 		}
 		if calls := w.store.calls.Load() - before; calls != 0 {
 			t.Fatalf("%q: %d store calls", token, calls)
+		}
+	})
+}
+
+// Whatever is sent as an assertion is answered like a wrong secret, and nothing that was not signed with the key is a client.
+func FuzzAssertion(f *testing.F) {
+	w := newWorld(f)
+	k := newProof(f, jose.ES256, "current")
+	w.application("app", []string{"ledger:read"}, provenBy(f, k))
+	good := k.sign(f, w.payload("app", nil), nil)
+	w.want(w.assert("/oauth2/token", good), http.StatusOK, "") // used up, so that it is none any more
+	for _, seed := range []string{
+		good, good[:len(good)-2], good + "=", good + ".e30", "", ".", "..", "....", "e30.e30.AA", "bnVsbA.bnVsbA.AA",
+		strings.Replace(good, ".", "", 1),
+	} {
+		f.Add(seed, assertionType, "")
+	}
+	for _, header := range []doc{
+		{"alg": "none"},
+		{"alg": "HS256"},
+		{"kid": "x"},
+		{"crit": []string{"exp"}},
+		{"jwk": doc{"kty": "EC"}},
+		{"jku": "http://127.0.0.1/"},
+		{"alg": "PBES2-HS256+A128KW", "p2c": 1 << 30},
+		{"zip": "DEF"},
+		{"kid": doc{"$ne": nil}},
+	} {
+		f.Add(newProof(f, jose.ES256, "current").sign(f, w.payload("app", nil), header), assertionType, "app")
+	}
+	for _, payload := range []doc{
+		{"aud": []string{issuer, "x"}}, {"exp": -1}, {"sub": "other"}, {"jti": strings.Repeat("x", 300)}, {"iat": 1e9},
+	} {
+		f.Add(k.sign(f, w.payload("app", payload), nil), assertionType, "other")
+	}
+	f.Add(good, "", "app")
+	f.Add("", "\xff", "\x00")
+	f.Fuzz(func(t *testing.T, assertion, kind, id string) {
+		w.tb = t // fuzz targets of one process run one after another
+		r := w.assert("/oauth2/token", assertion, "client_assertion_type", kind, "client_id", id)
+		switch r.text("error") {
+		case "invalid_request", "invalid_client":
+			w.want(r, r.Code, r.text("error"))
+		default:
+			t.Fatalf("%d %s", r.Code, r.Body)
 		}
 	})
 }

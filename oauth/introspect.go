@@ -17,7 +17,7 @@ import (
 
 // endpointClient authenticates the client of a request about a token, in the ways of the token endpoint (F-19).
 func (s *Server) endpointClient(ctx context.Context, r *enforce.Request, form url.Values) (*client, error) {
-	authenticated, err := s.authenticateClient(ctx, r.HTTP, form)
+	authenticated, err := s.authenticateClient(presenting(ctx, r, form), r.HTTP, form)
 	if err != nil {
 		return nil, err
 	}

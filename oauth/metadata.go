@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -56,24 +57,30 @@ type metadata struct {
 	// ResponseTypes is required and must not be empty; there is no authorization endpoint, and "none" says so.
 	ResponseTypes []string `json:"response_types_supported"`
 	AuthMethods   []string `json:"token_endpoint_auth_methods_supported"`
+	// The algorithms are those of private_key_jwt.
+	AuthAlgorithms []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 
-	IntrospectionEndpoint    string   `json:"introspection_endpoint"`
-	IntrospectionAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
-	IntrospectionAlgorithms  []string `json:"introspection_signing_alg_values_supported"` // RFC 9701, section 7
-	RevocationEndpoint       string   `json:"revocation_endpoint"`
-	RevocationAuthMethods    []string `json:"revocation_endpoint_auth_methods_supported"`
+	IntrospectionEndpoint       string   `json:"introspection_endpoint"`
+	IntrospectionAuthMethods    []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAuthAlgorithms []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	IntrospectionAlgorithms     []string `json:"introspection_signing_alg_values_supported"` // RFC 9701, section 7
+	RevocationEndpoint          string   `json:"revocation_endpoint"`
+	RevocationAuthMethods       []string `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAuthAlgorithms    []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 }
 
 // describe makes the metadata from the configuration alone. The routes are at the root of the issuer's host, whatever
 // its path.
 func (s *Server) describe() (document, error) {
+	proving := []string{methodBasic, methodPost, methodPrivateKeyJWT}
+	all := append(slices.Clone(proving), methodNone)
 	raw, err := json.Marshal(metadata{
 		Issuer: s.issuer, TokenEndpoint: s.origin + tokenPath, JWKSURI: s.origin + jwksPath,
 		GrantTypes: []string{grantClientCredentials, grantPassword, grantRefreshToken}, ResponseTypes: []string{"none"},
-		AuthMethods:           []string{methodBasic, methodPost, methodNone},
-		IntrospectionEndpoint: s.origin + introspectPath, IntrospectionAuthMethods: []string{methodBasic, methodPost},
-		IntrospectionAlgorithms: []string{algES256},
-		RevocationEndpoint:      s.origin + revokePath, RevocationAuthMethods: []string{methodBasic, methodPost, methodNone},
+		AuthMethods: all, AuthAlgorithms: assertionAlgorithms(),
+		IntrospectionEndpoint: s.origin + introspectPath, IntrospectionAuthMethods: proving,
+		IntrospectionAuthAlgorithms: assertionAlgorithms(), IntrospectionAlgorithms: []string{algES256},
+		RevocationEndpoint: s.origin + revokePath, RevocationAuthMethods: all, RevocationAuthAlgorithms: assertionAlgorithms(),
 	})
 	if err != nil {
 		return document{}, fmt.Errorf("describe the server: %w", err)

@@ -5,6 +5,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/writ-authz/writ/oauth"
 	"github.com/writ-authz/writ/policies/enforce"
@@ -41,13 +44,42 @@ func TestM01Metadata(t *testing.T) {
 						t.Errorf("grant type %s is listed and answers %s", grant, got.Body)
 					}
 				}
-				for _, method := range texts(r.JSON["token_endpoint_auth_methods_supported"]) {
-					if method != "client_secret_basic" && method != "client_secret_post" && method != "none" {
-						t.Errorf("method %s is listed and does not exist", method)
-					}
-				}
+				w.tryMethods(r)
 			}
 		})
+	}
+}
+
+// tryMethods authenticates at each endpoint in each way and with each algorithm that the metadata lists for it.
+func (w *world) tryMethods(metadata reply) {
+	w.tb.Helper()
+	w.application("secret", nil)
+	w.application("public", nil, method("none"))
+	for _, endpoint := range []string{"token", "introspection", "revocation"} {
+		path := strings.TrimPrefix(metadata.text(endpoint+"_endpoint"), "https://auth.example.com")
+		path = strings.TrimPrefix(path, "http://127.0.0.1:8080")
+		form := "grant_type=client_credentials&token=x"
+		for _, name := range texts(metadata.JSON[endpoint+"_endpoint_auth_methods_supported"]) {
+			switch name {
+			case "client_secret_basic":
+				w.want(w.send(path, form, "Authorization", basic("secret", "secret of secret")), http.StatusOK, "")
+			case "client_secret_post":
+				w.want(w.send(path, form+"&client_id=secret&client_secret=secret+of+secret"), http.StatusOK, "")
+			case "private_key_jwt":
+				for _, algorithm := range texts(metadata.JSON[endpoint+"_endpoint_auth_signing_alg_values_supported"]) {
+					k := newProof(w.tb, jose.SignatureAlgorithm(algorithm), "")
+					w.application("proven", nil, provenBy(w.tb, k))
+					assertion := k.sign(w.tb, w.payload("proven", doc{"aud": metadata.text("issuer")}), nil)
+					w.want(w.assert(path, assertion, "token", "x"), http.StatusOK, "")
+				}
+			case "none":
+				if r := w.send(path, form+"&client_id=public"); r.text("error") == "invalid_client" {
+					w.tb.Errorf("%s does not take a public client: %s", path, r.Body)
+				}
+			default:
+				w.tb.Errorf("method %s is listed and does not exist", name)
+			}
+		}
 	}
 }
 
@@ -93,6 +125,8 @@ func TestOpenRefusesHalfAConfiguration(t *testing.T) {
 		"no clock":           func(c *oauth.Config) { c.Now = nil },
 		"no logger":          func(c *oauth.Config) { c.Logger = nil },
 		"lifetime too long":  func(c *oauth.Config) { c.AccessTokenLifetime = 48 * oauth.DefaultSessionLifetime },
+		"assertions too old": func(c *oauth.Config) { c.AssertionMaxAge = 2 * time.Hour },
+		"assertions too new": func(c *oauth.Config) { c.AssertionMaxAge = 1 },
 		"lifetime too short": func(c *oauth.Config) { c.AccessTokenLifetime = 1 },
 	} {
 		config := whole

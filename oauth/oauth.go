@@ -33,6 +33,10 @@ const (
 	DefaultRefreshGrace = 10 * time.Second
 	// MaxRefreshGrace caps the grace: for so long a stolen refresh token may be used beside its owner.
 	MaxRefreshGrace = 5 * time.Minute
+	// DefaultAssertionMaxAge is how far off the end of a client assertion may be, and how long ago it was made.
+	DefaultAssertionMaxAge = 5 * time.Minute
+	// MaxAssertionMaxAge caps what may be configured.
+	MaxAssertionMaxAge = time.Hour
 	// MaxAccessTokenLifetime caps what an application or a policy may ask for.
 	MaxAccessTokenLifetime = 24 * time.Hour
 )
@@ -125,6 +129,11 @@ type Config struct {
 	// RefreshGrace is how long a refresh token that was exchanged still gives the same successor; 0 is no grace: every second use
 	// is a reuse.
 	RefreshGrace time.Duration
+	// AssertionAudienceTokenEndpoint takes client assertions whose audience is the token endpoint, beside those for the issuer: what
+	// RFC 7523 said before draft-ietf-oauth-rfc7523bis. False is the issuer only.
+	AssertionAudienceTokenEndpoint bool
+	// AssertionMaxAge is how far off the end of a client assertion may be, and how long ago it was made; 0 is DefaultAssertionMaxAge.
+	AssertionMaxAge time.Duration
 	// KeyRotation is how long a key signs before the next one does; 0 means until somebody rotates. At least MinKeyRotation.
 	KeyRotation time.Duration
 	// ExternalIssuers are other authorization servers whose access tokens the APIs take; nil is none.
@@ -152,6 +161,9 @@ type Server struct {
 	sessionLife time.Duration
 	grace       time.Duration
 	sealer      Sealer
+	// assertionAudiences are those that a client assertion may be for.
+	assertionAudiences []string
+	assertionAge       time.Duration
 
 	keys      *keys
 	ended     endedSessions
@@ -198,6 +210,12 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if c.RefreshGrace < 0 || c.RefreshGrace > MaxRefreshGrace {
 		return nil, fmt.Errorf("open oauth: the refresh grace must lie between 0s and %s", MaxRefreshGrace)
 	}
+	if c.AssertionMaxAge == 0 {
+		c.AssertionMaxAge = DefaultAssertionMaxAge
+	}
+	if c.AssertionMaxAge < time.Second || c.AssertionMaxAge > MaxAssertionMaxAge {
+		return nil, fmt.Errorf("open oauth: the age of client assertions must lie between 1s and %s", MaxAssertionMaxAge)
+	}
 	if c.KeyRotation != 0 && c.KeyRotation < MinKeyRotation {
 		return nil, fmt.Errorf("open oauth: the key rotation must be 0s or at least %s", MinKeyRotation)
 	}
@@ -212,6 +230,10 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 		store: c.Store, directory: c.Directory, passwords: c.Passwords, secrets: c.Secrets, auditor: c.Auditor, pdp: c.PDP,
 		now: c.Now, rand: c.Rand, logger: c.Logger, lifetime: c.AccessTokenLifetime,
 		refreshLife: c.RefreshTokenLifetime, sessionLife: c.SessionLifetime, grace: c.RefreshGrace, sealer: c.Sealer,
+	}
+	s.assertionAudiences, s.assertionAge = []string{s.issuer}, c.AssertionMaxAge
+	if c.AssertionAudienceTokenEndpoint {
+		s.assertionAudiences = append(s.assertionAudiences, s.origin+tokenPath)
 	}
 	s.fetcher = newFetcher(c.Now, c.Logger, c.FetchPrivate)
 	s.externals = newExternals(c.Now, s.fetcher, c.ExternalIssuers)

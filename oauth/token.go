@@ -68,7 +68,7 @@ func (s *Server) resolveToken(ctx context.Context, r *enforce.Request) (enforce.
 		return enforce.Resolved{}, fmt.Errorf("token request: %w", err)
 	}
 	i := &issue{server: s, session: &session{}, grant: grant, global: s.directory.GlobalEpoch(), request: r}
-	if i.requester, err = s.provider.NewAccessRequest(ctx, fositeRequest(r.HTTP, form), i.session); err != nil {
+	if i.requester, err = s.provider.NewAccessRequest(presenting(ctx, r, form), fositeRequest(r.HTTP, form), i.session); err != nil {
 		return enforce.Resolved{}, fromFosite(err)
 	}
 	i.client = i.requester.GetClient().(*client)

@@ -200,6 +200,7 @@ func TestBasicOnTheAdminAPI(t *testing.T) {
 		"password only":         {func(a *storage.Application) { a.GrantTypes = []string{"password"} }, "secret of app", false},
 		"for another audience":  {func(a *storage.Application) { a.Audiences = []string{issuer + "/runtime"} }, "secret of app", false},
 		"for this audience":     {func(a *storage.Application) { a.Audiences = []string{management} }, "secret of app", true},
+		"proven by keys":        {func(a *storage.Application) { a.TokenEndpointAuthMethod = "private_key_jwt" }, "secret of app", false},
 		"public":                {func(a *storage.Application) { a.TokenEndpointAuthMethod = "none" }, "secret of app", false},
 		"registered for a body": {func(a *storage.Application) { a.TokenEndpointAuthMethod = "client_secret_post" }, "secret of app", false},
 	} {

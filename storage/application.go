@@ -18,9 +18,12 @@ type Application struct {
 	// Serves lists the audiences for which the application is the resource server.
 	Serves []string `json:"serves,omitempty"`
 	// TokenEndpointAuthMethod is empty (basic or post) or the one method that is enforced.
-	TokenEndpointAuthMethod string          `json:"token_endpoint_auth_method,omitempty"`
-	JWKS                    json.RawMessage `json:"jwks,omitempty"`
-	JWKSURI                 string          `json:"jwks_uri,omitempty"`
+	TokenEndpointAuthMethod string `json:"token_endpoint_auth_method,omitempty"`
+	// TokenEndpointAuthSigningAlg is the one algorithm of the application's assertions; empty is any that its keys fit.
+	TokenEndpointAuthSigningAlg string `json:"token_endpoint_auth_signing_alg,omitempty"`
+	// JWKS or JWKSURI holds the public keys of an application whose method is private_key_jwt; no other has either.
+	JWKS    json.RawMessage `json:"jwks,omitempty"`
+	JWKSURI string          `json:"jwks_uri,omitempty"`
 	// TokenFormat is "jwt" or "opaque"; empty is "jwt".
 	TokenFormat string `json:"token_format,omitempty"`
 	// TokenSigningAlg is "ES256", "RS256" or "EdDSA", for tokens of the format "jwt"; empty is "ES256".

@@ -4,7 +4,7 @@ package storage
 func Kinds() []Kind {
 	return []Kind{
 		TenantKind, UserKind, GroupKind, RoleKind, ApplicationKind, SealedSecretKind, SecretUseKind, TombstoneKind,
-		SessionKind, DenialKind, RevocationKind, GuessesKind, KeyKind, SettingKind, AuditKind,
+		SessionKind, DenialKind, RevocationKind, AssertionUseKind, GuessesKind, KeyKind, SettingKind, AuditKind,
 	}
 }
 

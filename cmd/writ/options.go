@@ -56,6 +56,8 @@ type Config struct {
 	AccessTokenLifetime                   time.Duration // where the application names none
 	RefreshTokenLifetime, SessionLifetime time.Duration // end of a session after its last use, and however much it is used
 	RefreshGrace                          time.Duration // how long a used refresh token gives the same successor; 0: every second use is a reuse
+	AssertionAudienceTokenEndpoint        bool          // client assertions may name the token endpoint, beside the issuer
+	AssertionMaxAge                       time.Duration // how far off the end of a client assertion may be, and how long ago it was made
 	KeyRotation                           time.Duration // how long a key signs before the next one does; 0: until somebody rotates
 	PasswordMinimum                       int           // characters
 	TemporaryPasswordLifetime             time.Duration // of a password that its owner has not chosen
@@ -83,7 +85,7 @@ func defaults() Config {
 		DecisionLog:    "stdout", DecisionLogQueue: 4096,
 		AccessTokenLifetime: time.Hour, PasswordMinimum: 12, TemporaryPasswordLifetime: 24 * time.Hour,
 		RefreshTokenLifetime: oauth.DefaultRefreshTokenLifetime, SessionLifetime: oauth.DefaultSessionLifetime,
-		RefreshGrace: oauth.DefaultRefreshGrace, KeyRotation: oauth.DefaultKeyRotation,
+		RefreshGrace: oauth.DefaultRefreshGrace, AssertionMaxAge: oauth.DefaultAssertionMaxAge, KeyRotation: oauth.DefaultKeyRotation,
 		LogLevel: "info", LogFormat: "json",
 	}
 }
@@ -128,6 +130,11 @@ func options(c *Config) []option {
 		{key: "refresh_token_lifetime", field: &c.RefreshTokenLifetime, usage: "how long a session lasts after its last use"},
 		{key: "session_lifetime", field: &c.SessionLifetime, usage: "how long a session lasts however much it is used"},
 		{key: "refresh_grace", field: &c.RefreshGrace, usage: "how long a used refresh token still gives the same successor; 0s for none"},
+		{
+			key: "assertion_audience_token_endpoint", field: &c.AssertionAudienceTokenEndpoint,
+			usage: "take client assertions that name the token endpoint as audience, beside the issuer",
+		},
+		{key: "assertion_max_age", field: &c.AssertionMaxAge, usage: "longest life of a client assertion"},
 		{key: "key_rotation", field: &c.KeyRotation, usage: "how long a key signs before the next one does; 0s for rotation by hand alone"},
 		{key: "password_minimum", field: &c.PasswordMinimum, usage: "least length of a password, in characters"},
 		{

@@ -87,6 +87,7 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 		Audiences:    []string{config.Issuer + "/" + policies.PlaneRuntime, config.Issuer + "/" + policies.PlaneManagement},
 		MaxStaleness: config.MaxStaleness, PasswordMinimum: config.PasswordMinimum,
 		TemporaryPasswordLife: config.TemporaryPasswordLifetime, Breaches: breaches, Hashed: n.metrics.hashed,
+		Local: localIssuer(config.Issuer),
 	}); err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
@@ -95,6 +96,7 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 		Issuer: config.Issuer, Store: n.store, Sealer: sealer, Directory: n.room, Passwords: n.room, Secrets: n.room, Auditor: n.room,
 		PDP: n.pdp, Now: now, Logger: logger, AccessTokenLifetime: config.AccessTokenLifetime,
 		RefreshTokenLifetime: config.RefreshTokenLifetime, SessionLifetime: config.SessionLifetime, RefreshGrace: config.RefreshGrace,
+		AssertionAudienceTokenEndpoint: config.AssertionAudienceTokenEndpoint, AssertionMaxAge: config.AssertionMaxAge,
 		KeyRotation:     config.KeyRotation,
 		ExternalIssuers: config.ExternalIssuers, FetchPrivate: config.AllowPrivateJWKS,
 	}); err != nil {

@@ -160,6 +160,9 @@ func (c *Config) validateLimits(wrong func(key, format string, args ...any)) {
 	if c.RefreshGrace < 0 || c.RefreshGrace > oauth.MaxRefreshGrace {
 		wrong("refresh_grace", "%s is not between 0s and %s", c.RefreshGrace, oauth.MaxRefreshGrace)
 	}
+	if c.AssertionMaxAge < time.Second || c.AssertionMaxAge > oauth.MaxAssertionMaxAge {
+		wrong("assertion_max_age", "%s is not between 1s and %s", c.AssertionMaxAge, oauth.MaxAssertionMaxAge)
+	}
 	if c.KeyRotation != 0 && c.KeyRotation < oauth.MinKeyRotation {
 		wrong("key_rotation", "%s is neither 0s nor at least %s", c.KeyRotation, oauth.MinKeyRotation)
 	}
@@ -205,4 +208,10 @@ func loopback(address string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// localIssuer says that clients reach the server on this machine only.
+func localIssuer(issuer string) bool {
+	u, err := url.Parse(issuer)
+	return err == nil && loopback(u.Host)
 }
