@@ -163,6 +163,88 @@ func TestAChangeOnOneNodeBindsOnAnother(t *testing.T) {
 	}
 }
 
+// TestI09IntrospectionOnAnotherNode disables an application and a user on one node and introspects on the other: the token is inactive
+// there, and when the database is away for longer than the bound the other node does not know, and says so.
+func TestI09IntrospectionOnAnotherNode(t *testing.T) {
+	onMongoDB(t)
+	db := ownStandIn(t)
+	bound := Options{Env: map[string]string{"WRIT_MAX_STALENESS": "2s"}}
+	nodes := startTogether(t, newCluster(db), bound, bound)
+	a, b := story(t, nodes[0]).root(), story(t, nodes[1])
+	asker := a.newApp(object{"grants": grants("tokens:introspect")})
+	front := a.refreshing()
+	lives := func(token string, want bool) func() {
+		return func() { b.introspect(asker, token).want("/active", want) }
+	}
+	const rounds = 10
+	for _, disabled := range []string{"an application is disabled", "a user is disabled"} {
+		var took []time.Duration
+		for range rounds {
+			a.step(disabled)
+			b.step(disabled + ", on the other node")
+			path, change := "", object{"is_active": false}
+			var tokens []string
+			if disabled == "a user is disabled" {
+				u := a.newUser(object{})
+				path, change = "/v1/users/"+u.ID, object{"suspended_at": "2020-01-01T00:00:00Z"}
+				a.askLogin(front, u).wantStatus(200)
+				tokens = []string{a.text("/access_token"), a.text("/refresh_token")}
+			} else {
+				made := a.newApp(object{})
+				path, tokens = "/v1/applications/"+made.ID, []string{a.token(made)}
+			}
+			a.done()
+			for _, token := range tokens {
+				b.eventually(bindsWithin, lives(token, true))
+			}
+			a.patch(path, change).wantStatus(200)
+			a.done()
+			changed := time.Now()
+			b.eventually(bindsWithin, lives(tokens[0], false))
+			took = append(took, time.Since(changed))
+			for _, token := range tokens {
+				lives(token, false)()
+			}
+			b.done()
+		}
+		report(t, disabled, took)
+	}
+
+	a.step("the feed is cut")
+	made := a.newApp(object{})
+	token := a.token(made)
+	a.done()
+	b.step("the feed is cut, on the other node")
+	b.eventually(bindsWithin, lives(token, true))
+	b.done()
+	if err := db.stop(); err != nil {
+		t.Fatal(err)
+	}
+	ended := time.Now()
+	served := 0
+	for b.err == nil && time.Since(ended) < bindsWithin {
+		b.with("Authorization", basic(asker.ID, asker.Secret)).form("/oauth2/introspect", fields("token", token))
+		if b.err == nil && b.last.status == 503 {
+			break
+		}
+		b.wantStatus(200).want("/active", true) // what it knew a moment ago; never that the token is dead
+		served++
+		time.Sleep(pollEvery)
+	}
+	b.wantOAuthError(503, "temporarily_unavailable")
+	b.header("Retry-After")
+	t.Logf("%d introspections were served from memory, until %s after the database went", served, time.Since(ended).Round(time.Millisecond))
+	if err := db.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.done()
+	b.step("the feed is back")
+	b.eventually(bindsWithin, func() {
+		b.with("Authorization", basic(asker.ID, asker.Secret)).form("/oauth2/introspect", fields("token", token)).wantStatus(200).
+			want("/active", true)
+	})
+}
+
 // report prints a distribution, and how much of it lies beyond what is promised.
 func report(t *testing.T, what string, took []time.Duration) {
 	t.Helper()

@@ -24,7 +24,7 @@ func apiRows() (admin, public []row) {
 		{"PUT", "/v1/me", object{"name": "root"}, ""},
 		{"POST", "/v1/me/password", object{"current_secret": "x"}, ""},
 		{"GET", "/v1/me/sessions", nil, "limit=2"},
-		{"DELETE", "/v1/me/sessions", nil, ""},
+		{"DELETE", "/v1/me/sessions", nil, "others=true"},
 		{"DELETE", "/v1/me/sessions/none", nil, ""},
 	}
 	name := "n" + unique("")
@@ -36,6 +36,7 @@ func apiRows() (admin, public []row) {
 		{"PATCH", "/v1/users/{u}", object{"name": "N"}, ""},
 		{"DELETE", "/v1/users/{u}", nil, ""},
 		{"POST", "/v1/users/{u}/password/reset", nil, ""},
+		{"DELETE", "/v1/users/{u}/tokens", nil, ""},
 		{"GET", "/v1/groups", nil, "limit=2"},
 		{"POST", "/v1/groups", object{"name": "G"}, ""},
 		{"GET", "/v1/groups/{g}", nil, ""},
@@ -61,9 +62,11 @@ func apiRows() (admin, public []row) {
 		{"POST", "/v1/applications/{a}/secrets", object{"label": "L"}, ""},
 		{"DELETE", "/v1/applications/{a}/secrets/{s}", nil, ""},
 		{"POST", "/v1/applications/{a}/secrets/{s}/reveal", object{"reason": "R"}, ""},
+		{"DELETE", "/v1/applications/{a}/tokens", nil, ""},
 		{"GET", "/v1/sessions", nil, "limit=2"},
 		{"DELETE", "/v1/sessions", nil, "subject=x"},
 		{"DELETE", "/v1/sessions/none", nil, ""},
+		{"DELETE", "/v1/tokens", nil, ""},
 		{"GET", "/v1/tenants", nil, "limit=2"},
 		{"POST", "/v1/tenants", object{"name": "T"}, ""},
 		{"GET", "/v1/tenants/{t}", nil, ""},

@@ -481,7 +481,7 @@ func (r *Room) deleteApplication(ctx context.Context, req *enforce.Request) (enf
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return buryApplication(ctx, tx, current) }
 	w.after = func(ctx context.Context) error {
 		r.machines.forget(id)
-		r.endSessions(ctx, id)
+		r.endSessions(ctx, id, "")
 		return nil
 	}
 	w.reply = noContent

@@ -3,6 +3,7 @@ package identity_test
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestL08ANewApplicationShowsItsSecretOnce(t *testing.T) {
@@ -211,4 +212,36 @@ func TestG09ToG10DeactivationEndsTokensForGood(t *testing.T) {
 	w.root().patch("/v1/applications/a", `{"is_active":true}`).is(200)
 	equal(t, "epoch", epoch(), 1)
 	w.as("application:a").get("/v1/me").is(200)
+}
+
+// S-T15: an audience is down when all that serve it are out of use, and neither for Writ's own nor where nobody serves it.
+func TestAnAudienceIsDownWithItsServers(t *testing.T) {
+	w := newWorld(t)
+	down := func(audience string) bool { return w.room.AudienceDown(audience, w.now()) }
+	want := func(what string, is bool) {
+		t.Helper()
+		equal(t, what, down("urn:ledger"), is)
+	}
+	want("served by nobody", false)
+	w.root().put("/v1/tenants/acme", `{"name":"Acme"}`).is(201)
+	w.application("one", `,"serves":["urn:ledger","https://writ.test/runtime"]`)
+	want("served", false)
+	w.root().patch("/v1/applications/one", `{"is_active":false}`).is(200)
+	want("its server inactive", true)
+	equal(t, "Writ's own", down("https://writ.test/runtime"), false)
+	w.application("two", `,"tenant":"acme","serves":["urn:ledger"]`)
+	want("another serves", false)
+	w.root().patch("/v1/tenants/acme", `{"enabled":false}`).is(200)
+	want("the other's tenant disabled", true)
+	w.open()
+	want("after a restart", true)
+	w.root().patch("/v1/applications/one", `{"is_active":true,"not_after":"2026-06-01T12:00:01Z"}`).is(200)
+	want("active again", false)
+	w.pass(time.Second)
+	want("after its window", true)
+	w.root().patch("/v1/applications/one", `{"serves":[]}`).is(200)
+	w.root().patch("/v1/tenants/acme", `{"enabled":true}`).is(200)
+	want("one less, one back", false)
+	w.root().del("/v1/applications/two").is(204)
+	want("its last server gone", false)
 }

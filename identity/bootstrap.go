@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,12 +58,16 @@ func (r *Room) atStart(
 	return fmt.Errorf("%s: the store keeps changing: %w", action, enforce.ErrBusy)
 }
 
-// Bootstrap makes the role system:owner and the protected application root on the first start, and nothing on any later one. An
-// empty secret stands for a random one, which is returned; what was given is not.
+// Bootstrap makes the role system:owner and the protected application root on the first start. On a later one it only adds to the role
+// the explicit actions that the catalogue has learned since: without them no owner could ever give them. An empty secret stands for a
+// random one, which is returned; what was given is not.
 func (r *Room) Bootstrap(ctx context.Context, secret string) (made string, err error) {
 	err = r.atStart(ctx, "bootstrap", "applications/"+rootID, func() (func(context.Context, storage.Tx) error, error) {
 		made = "" // of an attempt that another node was faster than
 		_, err := storage.Get[storage.Setting](ctx, r.store, bootstrapMark)
+		if err == nil {
+			return r.completeOwner(), nil
+		}
 		if !errors.Is(err, storage.ErrNotFound) {
 			return nil, err
 		}
@@ -91,6 +96,28 @@ func (r *Room) Bootstrap(ctx context.Context, secret string) (made string, err e
 		return "", fmt.Errorf("bootstrap: %w", err)
 	}
 	return made, nil
+}
+
+// completeOwner returns what adds to the stored owner role the grants that it lacks, or nil. It takes none away: another node may have
+// loaded a policy that declares more.
+func (r *Room) completeOwner() func(context.Context, storage.Tx) error {
+	stored := standing{r.directory}.role(ownerRole)
+	if stored == nil {
+		return nil
+	}
+	next := *stored
+	next.Grants = slices.Clone(stored.Grants)
+	for _, wanted := range r.ownerRole().Grants {
+		if !slices.ContainsFunc(next.Grants, func(g storage.Grant) bool {
+			return g.Tenant == wanted.Tenant && g.Resource == wanted.Resource && g.Action == wanted.Action
+		}) {
+			next.Grants = append(next.Grants, wanted)
+		}
+	}
+	if len(next.Grants) == len(stored.Grants) {
+		return nil
+	}
+	return func(ctx context.Context, tx storage.Tx) error { return tx.Update(ctx, &next) }
 }
 
 // ownerRole holds everything everywhere, and the explicit actions by name, so that an owner can give them.

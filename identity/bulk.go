@@ -69,7 +69,7 @@ func (r *Room) bulkDelete(ctx context.Context, req *enforce.Request) (enforce.Re
 	w.after = func(ctx context.Context) error {
 		for _, a := range found {
 			r.machines.forget(a.ID)
-			r.endSessions(ctx, a.ID)
+			r.endSessions(ctx, a.ID, "")
 		}
 		return nil
 	}

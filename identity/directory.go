@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/policies/enforce"
@@ -40,6 +42,8 @@ type directory struct {
 	roles        map[storage.RoleKey]*storage.Role
 	groups       map[storage.GroupID]*storage.Group
 	tenants      map[storage.TenantID]*storage.Tenant
+	// servers holds the ids of the applications that serve an audience.
+	servers map[string][]string
 	// generation moves with every role, group and tenant: facts flattened before are flattened anew when they are wanted.
 	generation uint64
 }
@@ -62,6 +66,7 @@ func newDirectory(store storage.Reader, audiences []string, users int) *director
 		store: store, audiences: audiences, users: newUserCache(users),
 		applications: map[string]*entry{}, roles: map[storage.RoleKey]*storage.Role{},
 		groups: map[storage.GroupID]*storage.Group{}, tenants: map[storage.TenantID]*storage.Tenant{},
+		servers: map[string][]string{},
 	}
 }
 
@@ -74,7 +79,7 @@ func (d *directory) load(ctx context.Context) (int64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err = errors.Join(
-		each(ctx, d.store, func(a *storage.Application) { d.applications[a.ID] = applicationEntry(a) }),
+		each(ctx, d.store, func(a *storage.Application) { d.putApplication(a.ID, a) }),
 		each(ctx, d.store, func(r *storage.Role) { d.roles[storage.RoleKey(r.ID)] = r }),
 		each(ctx, d.store, func(g *storage.Group) { d.groups[storage.GroupID(g.ID)] = g }),
 		each(ctx, d.store, func(t *storage.Tenant) { d.tenants[storage.TenantID(t.ID)] = t }),
@@ -120,7 +125,7 @@ func (d *directory) apply(ctx context.Context, r storage.Reader, item storage.Ch
 		return reload(ctx, r, item.ID, func(a *storage.Application) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			put(d.applications, item.ID, applicationEntry(a), a == nil)
+			d.putApplication(item.ID, a)
 		})
 	case storage.RoleKind.Name:
 		return reload(ctx, r, item.ID, func(record *storage.Role) {
@@ -158,6 +163,38 @@ func put[K comparable, V any](in map[K]V, key K, value V, gone bool) {
 		return
 	}
 	in[key] = value
+}
+
+// putApplication puts an application, nil if it is gone, in the place of the one before it; d.mu is held.
+func (d *directory) putApplication(id string, a *storage.Application) {
+	if before := d.applications[id]; before != nil {
+		for _, audience := range before.application.Serves {
+			left := slices.DeleteFunc(slices.Clone(d.servers[audience]), func(server string) bool { return server == id })
+			put(d.servers, audience, left, len(left) == 0)
+		}
+	}
+	put(d.applications, id, applicationEntry(a), a == nil)
+	if a == nil {
+		return
+	}
+	for _, audience := range a.Serves {
+		d.servers[audience] = append(slices.Clip(d.servers[audience]), id)
+	}
+}
+
+// serversOf returns the applications that serve an audience.
+func (d *directory) serversOf(audience string) []*entry {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	ids := d.servers[audience]
+	if len(ids) == 0 {
+		return nil
+	}
+	found := make([]*entry, len(ids))
+	for n, id := range ids {
+		found[n] = d.applications[id]
+	}
+	return found
 }
 
 func (d *directory) change(f func()) {
@@ -348,6 +385,17 @@ func (r *Room) Application(id string) (*storage.Application, error) {
 func (r *Room) TenantEnabled(id string) bool {
 	t := standing{r.directory}.tenant(storage.TenantID(id))
 	return t != nil && t.Enabled
+}
+
+// AudienceDown says whether applications serve an audience and none of them is usable at now. Writ's own are never down: Writ serves them.
+func (r *Room) AudienceDown(audience string, now time.Time) bool {
+	servers := r.directory.serversOf(audience)
+	if len(servers) == 0 || slices.Contains(r.config.Audiences, audience) {
+		return false
+	}
+	return !slices.ContainsFunc(servers, func(e *entry) bool {
+		return r.directory.subject(e).Facts.Identity().Usable(now, policies.AddressAllowed)
+	})
 }
 
 // GlobalEpoch is compared with the one in every token.

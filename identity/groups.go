@@ -312,10 +312,13 @@ func inUse(code, noun string, holders []storage.Record, force bool) error {
 	return nil
 }
 
-func forced(req *enforce.Request) (bool, error) {
-	switch req.Query["force"] {
+func forced(req *enforce.Request) (bool, error) { return flag(req, "force") }
+
+// flag reads a query parameter that is true or false; without it, it is false.
+func flag(req *enforce.Request, name string) (bool, error) {
+	switch req.Query[name] {
 	case "":
-		if _, given := req.Query["force"]; !given {
+		if _, given := req.Query[name]; !given {
 			return false, nil
 		}
 	case "true":
@@ -323,7 +326,7 @@ func forced(req *enforce.Request) (bool, error) {
 	case "false":
 		return false, nil
 	}
-	return false, enforce.BadParameter("bad_parameter", "force", "want true or false")
+	return false, enforce.BadParameter("bad_parameter", name, "want true or false")
 }
 
 // release takes a role or a group from whoever holds it.

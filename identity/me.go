@@ -232,9 +232,23 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 	w.version, w.meta = current.Version, current.Meta
 	w.question.Resource.Before = policies.NewFacts(userFacts(v, current))
 	w.question.Resource.After = policies.NewFacts(userFacts(v, &next))
-	w.apply = func(ctx context.Context, tx storage.Tx) error { return tx.Update(ctx, &next) }
+	kept, err := r.keptSession(ctx, req.Caller.SID, current)
+	if err != nil {
+		return enforce.Resolved{}, err
+	}
+	w.apply = func(ctx context.Context, tx storage.Tx) error {
+		if err := tx.Update(ctx, &next); err != nil || kept == nil {
+			return err
+		}
+		kept.Since.Identity = next.Epoch
+		return tx.Update(ctx, kept)
+	}
 	w.after = func(ctx context.Context) error {
-		r.endSessions(ctx, current.ID)
+		except := ""
+		if kept != nil {
+			except = kept.ID
+		}
+		r.endSessions(ctx, current.ID, except)
 		return nil
 	}
 	w.reply = noContent
@@ -385,9 +399,18 @@ func (r *Room) endMySession(ctx context.Context, req *enforce.Request) (enforce.
 	return resolved, err
 }
 
+// endMySessions ends all of one's own sessions, or with others=true all but that of the token.
 func (r *Room) endMySessions(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	others, err := flag(req, "others")
+	if err != nil {
+		return enforce.Resolved{}, err
+	}
+	except := ""
+	if others {
+		except = req.Caller.SID
+	}
 	return r.ending(req, oneself(standing{r.directory}, req), "me:sessions", "subjects/"+req.Caller.ID, func(ctx context.Context) error {
-		_, err := r.ender().EndSessions(ctx, req.Caller.ID)
+		_, err := r.ender().EndSessions(ctx, req.Caller.ID, except)
 		return err
 	}), nil
 }

@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -44,6 +45,69 @@ func TestL19OnesOwnPassword(t *testing.T) {
 	}
 	equal(t, "ended", w.sessions.list(), "all of "+id)
 	w.as("user:ada").post("/v1/me/password", `{"new_password":"`+goodPassword+`"}`).is(204) // a token that carries every right
+}
+
+// ASVS 7.4.3. What the session still accepts is oauth's: it goes by the epochs that are stored here.
+func TestANewPasswordEndsTheOtherSessions(t *testing.T) {
+	ended := storage.Time(start())
+	for name, c := range map[string]struct {
+		adjust func(*storage.Session)
+		goesOn bool
+	}{
+		"refreshed":       {func(*storage.Session) {}, true},
+		"not refreshed":   {func(s *storage.Session) { s.Head = "" }, false},
+		"ended":           {func(s *storage.Session) { s.EndedAt = &ended }, false},
+		"of someone else": {func(s *storage.Session) { s.Subject = someID }, false},
+		"of before":       {func(s *storage.Session) { s.Since.Identity = -1 }, false},
+		"expired":         {func(s *storage.Session) { s.ExpiresAt = start() }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			id := w.user("ada", "")
+			s := &storage.Session{Subject: id, Client: "portal", LastUsedAt: start(), ExpiresAt: start().AddDate(0, 0, 1), Head: "hash"}
+			s.ID = "current"
+			c.adjust(s)
+			must(t, w.store.Insert(t.Context(), s))
+			w.as("user:ada").post("/v1/me/password", `{"current_password":"`+goodPassword+`","new_password":"quiet-harbor-9981"}`).is(204)
+			equal(t, "epoch", w.epochOf("user", id), 1)
+			if !c.goesOn {
+				equal(t, "ended", w.sessions.list(), "all of "+id)
+				return
+			}
+			equal(t, "ended", w.sessions.list(), "all of "+id+" but current")
+			kept, err := storage.Get[storage.Session](t.Context(), w.store, "current")
+			must(t, err)
+			equal(t, "epoch of the session", kept.Since.Identity, 1)
+		})
+	}
+}
+
+func TestNothingOfASessionChangesIfThePasswordDoesNot(t *testing.T) {
+	w := newWorld(t)
+	s := &storage.Session{Subject: w.user("ada", ""), Client: "portal", LastUsedAt: start(), ExpiresAt: start().AddDate(0, 0, 1), Head: "hash"}
+	s.ID = "current"
+	must(t, w.store.Insert(t.Context(), s))
+	const change = `{"current_password":"` + goodPassword + `","new_password":"quiet-harbor-9981"}`
+	w.store.inTxn = func() { // a refresh of the session is faster: the change is decided anew and keeps what the refresh wrote
+		rotated, err := storage.Get[storage.Session](t.Context(), w.store.Store, "current")
+		must(t, err)
+		rotated.Head = "next"
+		must(t, w.store.Store.Update(t.Context(), rotated))
+	}
+	w.as("user:ada").post("/v1/me/password", change).is(204)
+	kept, err := storage.Get[storage.Session](t.Context(), w.store, "current")
+	must(t, err)
+	equal(t, "head and epoch", kept.Head+" "+strconv.FormatInt(kept.Since.Identity, 10), "next 1")
+}
+
+func TestOthersOfOnesOwnSessionsEnd(t *testing.T) {
+	w := newWorld(t)
+	ada := w.user("ada", "")
+	w.as("user:ada").del("/v1/me/sessions?others=true").is(204)
+	w.as("user:ada").del("/v1/me/sessions?others=false").is(204)
+	w.as("user:ada").del("/v1/me/sessions?others=").is(400)
+	w.as("user:ada").del("/v1/me/sessions?others=yes").is(400)
+	equal(t, "ended", w.sessions.list(), "all of "+ada+" but current all of "+ada)
 }
 
 func TestG11AnApplicationReplacesItsOwnSecret(t *testing.T) {

@@ -59,8 +59,8 @@ func normalPassword(password string) (string, bool) {
 }
 
 // Check returns the id of the user whose password this is, and the epoch that went with the verifier. An unknown name, a wrong
-// password and a user that is suspended, outside its window or its tenant's good times are storage.ErrNotFound alike, after one look-up and one hash each. A full pool or a store
-// that is away is storage.ErrUnavailable.
+// password and a user that is suspended, outside its window or its tenant's good times are storage.ErrNotFound alike, after one
+// look-up and one hash each. A full pool or a store that is away is storage.ErrUnavailable.
 //
 // Guessing from peer is slowed down: a *enforce.ProtocolError of status 429, before anything is looked up or hashed. Logins and
 // failures are audited, except refusals of that kind, which are only counted.

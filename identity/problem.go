@@ -101,9 +101,20 @@ func writeDenied(w http.ResponseWriter, r *enforce.Request, d *denial) {
 	case p.Status == http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", Challenge+`, error="invalid_token"`)
 	case p.Code == "insufficient_scope":
-		w.Header().Set("WWW-Authenticate", Challenge+`, error="insufficient_scope"`)
+		w.Header().Set("WWW-Authenticate", Challenge+`, error="insufficient_scope", scope="`+missingScope(r, d.reasons)+`"`)
 	}
 	writeProblem(w, r, p)
+}
+
+// missingScope names the scopes that a token needs here (RFC 6750, section 3): the route's, and the one beside it where the rights of an
+// application are what changes.
+func missingScope(r *enforce.Request, reasons []policies.Reason) string {
+	for _, reason := range reasons {
+		if reason.Rule == "admin.rights_scoped" {
+			return "iam/applications:write iam/applications:write_scopes"
+		}
+	}
+	return r.Permission
 }
 
 // writeMissing is the one reply for what is not there and for what is not shown.

@@ -30,8 +30,8 @@ type PDP interface {
 // Sessions ends sessions; oauth gives it.
 type Sessions interface {
 	EndSession(ctx context.Context, sid string) error
-	// EndSessions ends every session of a subject and returns how many.
-	EndSessions(ctx context.Context, subject string) (int, error)
+	// EndSessions ends every session of a subject but the one named except, which may be empty, and returns how many.
+	EndSessions(ctx context.Context, subject, except string) (int, error)
 }
 
 // Feed tells how current the mirror is; *storage.Follower is one.
@@ -236,6 +236,6 @@ func (noSessions) EndSession(context.Context, string) error {
 	return fmt.Errorf("no session store is joined: %w", storage.ErrUnavailable)
 }
 
-func (noSessions) EndSessions(context.Context, string) (int, error) {
+func (noSessions) EndSessions(context.Context, string, string) (int, error) {
 	return 0, fmt.Errorf("no session store is joined: %w", storage.ErrUnavailable)
 }

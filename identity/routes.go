@@ -24,6 +24,7 @@ func (r *Room) Routes() []enforce.Route {
 		row("PATCH", "/v1/users/{id}", users, "write", r.patchUser),
 		row("DELETE", "/v1/users/{id}", users, "delete", r.deleteUser),
 		bare("POST", "/v1/users/{id}/password/reset", users, "reset_password", r.resetPassword),
+		row("DELETE", "/v1/users/{id}/tokens", users, "revoke_tokens", r.revokeUserTokens),
 
 		table("GET", "/v1/groups", groups, "read", r.listGroups, paged("tenant", "role")...),
 		row("POST", "/v1/groups", groups, "write", r.postGroup),
@@ -59,10 +60,12 @@ func (r *Room) Routes() []enforce.Route {
 		row("GET", "/v1/applications/{id}/secrets", applications, "read", r.listSecrets),
 		row("POST", "/v1/applications/{id}/secrets", applications, "write", r.postSecret),
 		row("DELETE", "/v1/applications/{id}/secrets/{sid}", applications, "write", r.deleteSecret, "force"),
+		row("DELETE", "/v1/applications/{id}/tokens", applications, "revoke_tokens", r.revokeApplicationTokens),
 
 		table("GET", "/v1/sessions", sessions, "read", r.listSessions, paged("subject", "client", "ended")...),
 		row("DELETE", "/v1/sessions", sessions, "delete", r.endSessionsOf, "subject"),
 		row("DELETE", "/v1/sessions/{sid}", sessions, "delete", r.endSession),
+		row("DELETE", "/v1/tokens", "tokens", "revoke_all", r.revokeAllTokens),
 
 		row("GET", "/v1/catalogue", "catalogue", "read", r.getCatalogue, "q"),
 		row("GET", "/v1/policies", "policies", "read", r.getPolicies),
@@ -81,7 +84,7 @@ func (r *Room) MeRoutes() []enforce.Route {
 		row("PUT", "/v1/me", "me", "write", r.putMe),
 		row("POST", "/v1/me/password", "me", "password", r.postMePassword),
 		row("GET", "/v1/me/sessions", "me", "sessions", r.listMySessions, paged("ended")...),
-		row("DELETE", "/v1/me/sessions", "me", "sessions", r.endMySessions),
+		row("DELETE", "/v1/me/sessions", "me", "sessions", r.endMySessions, "others"),
 		row("DELETE", "/v1/me/sessions/{sid}", "me", "sessions", r.endMySession),
 	}
 }

@@ -54,6 +54,7 @@ func rows() map[string]rowCase {
 		"PATCH /v1/users/{id}":               both("PATCH", "/v1/users/{user}", `{"name":"Ada L."}`, 200, 404),
 		"DELETE /v1/users/{id}":              both("DELETE", "/v1/users/{user}", "", 204, 404),
 		"POST /v1/users/{id}/password/reset": both("POST", "/v1/users/{user}/password/reset", "", 200, 404),
+		"DELETE /v1/users/{id}/tokens":       both("DELETE", "/v1/users/{user}/tokens", "", 204, 404),
 
 		"GET /v1/groups":         both("GET", "/v1/groups", "", 200, 403),
 		"POST /v1/groups":        both("POST", "/v1/groups", `{"name":"G"}`, 201, 403),
@@ -88,6 +89,7 @@ func rows() map[string]rowCase {
 		"GET /v1/applications/{id}/secrets":          both("GET", "/v1/applications/billing/secrets", "", 200, 404),
 		"POST /v1/applications/{id}/secrets":         both("POST", "/v1/applications/billing/secrets", `{}`, 201, 404),
 		"DELETE /v1/applications/{id}/secrets/{sid}": both("DELETE", "/v1/applications/billing/secrets/{sid}?force=true", "", 204, 404),
+		"DELETE /v1/applications/{id}/tokens":        both("DELETE", "/v1/applications/billing/tokens", "", 204, 404),
 		"POST /v1/applications/{id}/secrets/{sid}/reveal": {
 			permit: func(w *rowWorld) *reply {
 				w.user = w.world.user("boss", `,"roles":["system:owner"]`)
@@ -103,6 +105,7 @@ func rows() map[string]rowCase {
 		"GET /v1/sessions":          both("GET", "/v1/sessions", "", 200, 403),
 		"DELETE /v1/sessions":       both("DELETE", "/v1/sessions?subject={user}", "", 204, 404),
 		"DELETE /v1/sessions/{sid}": both("DELETE", "/v1/sessions/session-1", "", 204, 404),
+		"DELETE /v1/tokens":         both("DELETE", "/v1/tokens", "", 204, 403),
 
 		"GET /v1/catalogue": both("GET", "/v1/catalogue", "", 200, 403),
 		"GET /v1/policies":  both("GET", "/v1/policies", "", 200, 403),

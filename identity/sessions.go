@@ -24,11 +24,16 @@ type sessionView struct {
 	IP         string                `json:"ip,omitempty"`
 	UserAgent  string                `json:"user_agent,omitempty"`
 	EndedAt    *time.Time            `json:"ended_at,omitempty"`
+	// Revoked says that the epoch of everybody or of the application has been raised since: nothing of the session is accepted.
+	Revoked bool `json:"revoked,omitempty"`
 }
 
-func viewSession(s *storage.Session) sessionView {
+func (r *Room) viewSession(s *storage.Session) sessionView {
+	e := r.directory.application(string(s.Client))
+	revoked := s.Since.Global < r.GlobalEpoch() || e == nil || s.Since.Application < e.application.Epoch
 	return sessionView{
-		ID: s.ID, Subject: s.Subject, Client: s.Client, CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt, ExpiresAt: s.ExpiresAt, IP: s.IP,
+		Revoked: s.EndedAt == nil && revoked,
+		ID:      s.ID, Subject: s.Subject, Client: s.Client, CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt, ExpiresAt: s.ExpiresAt, IP: s.IP,
 		UserAgent: s.UserAgent, EndedAt: s.EndedAt,
 	}
 }
@@ -88,7 +93,7 @@ func (r *Room) pageOfSessions(
 				return enforce.Reply{}, err
 			}
 			if shown {
-				reply.Items = append(reply.Items, viewSession(s))
+				reply.Items = append(reply.Items, r.viewSession(s))
 			}
 			query.After = s.ID
 			scanned++
@@ -120,6 +125,25 @@ func subjectKind(id string) string {
 		return kindUser
 	}
 	return kindApplication
+}
+
+// keptSession is the session in which somebody replaces the own password: it goes on with its refresh token, while the epoch that the
+// change raises ends all others (ASVS 7.4.3) and every access token so far. It is nil where nothing can go on: no session, none that
+// lives, or none that is refreshed.
+func (r *Room) keptSession(ctx context.Context, sid string, u *storage.User) (*storage.Session, error) {
+	if sid == "" {
+		return nil, nil
+	}
+	s, err := storage.Get[storage.Session](ctx, r.store, sid)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read the session: %w", err)
+	case s.Subject != u.ID, s.EndedAt != nil, s.Head == "", s.Since.Identity < u.Epoch:
+		return nil, nil
+	}
+	return s, nil
 }
 
 // endSession ends one session.
@@ -181,7 +205,7 @@ func (r *Room) endSessionsOf(ctx context.Context, req *enforce.Request) (enforce
 		if e == nil {
 			return notFound()
 		}
-		_, err := r.ender().EndSessions(ctx, subject)
+		_, err := r.ender().EndSessions(ctx, subject, "")
 		return err
 	}), nil
 }

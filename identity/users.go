@@ -312,7 +312,7 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 			r.people.forget(current.UsernameKey)
 		}
 		if next.Epoch != current.Epoch {
-			r.endSessions(ctx, id)
+			r.endSessions(ctx, id, "")
 		}
 		return nil
 	}
@@ -399,7 +399,7 @@ func (r *Room) deleteUser(ctx context.Context, req *enforce.Request) (enforce.Re
 	}
 	w.after = func(ctx context.Context) error {
 		r.people.forget(current.UsernameKey)
-		r.endSessions(ctx, id)
+		r.endSessions(ctx, id, "")
 		return nil
 	}
 	w.reply = noContent
@@ -460,7 +460,7 @@ func (r *Room) resetPassword(ctx context.Context, req *enforce.Request) (enforce
 	}
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return tx.Update(ctx, &next) }
 	w.after = func(ctx context.Context) error {
-		r.endSessions(ctx, id)
+		r.endSessions(ctx, id, "")
 		return nil
 	}
 	w.reply = func() enforce.Reply {

@@ -121,10 +121,14 @@ func (e *ended) EndSession(ctx context.Context, sid string) error {
 	return e.store.Update(ctx, s)
 }
 
-func (e *ended) EndSessions(_ context.Context, subject string) (int, error) {
+func (e *ended) EndSessions(_ context.Context, subject, except string) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.sessions = append(e.sessions, "all of "+subject)
+	what := "all of " + subject
+	if except != "" {
+		what += " but " + except
+	}
+	e.sessions = append(e.sessions, what)
 	return 1, nil
 }
 
@@ -254,7 +258,7 @@ func (w *world) Authenticate(ctx context.Context, r *http.Request) (*enforce.Cal
 		UserToken: kind == "user", Address: netip.MustParseAddr("192.0.2.1"), AddressFact: w.room.AddressFact(s, netip.MustParseAddr("192.0.2.1")),
 		SID: "current", Scoped: true,
 	}
-	scopes := []string{"*:*", "iam/applications:reveal"}
+	scopes := []string{"*:*", "iam/applications:reveal", "tokens:revoke_all"}
 	if kind == "application" {
 		c.ClientID = s.ID
 	}

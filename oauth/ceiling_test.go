@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/writ-authz/writ/policies"
@@ -183,5 +184,49 @@ func TestPolicyClaims(t *testing.T) {
 	} {
 		claims = map[string]any{reserved: "x"}
 		w.want(w.machine("app"), http.StatusServiceUnavailable, "temporarily_unavailable")
+	}
+}
+
+// S-T15: whoever disables a resource server ends what is issued for it, and a refresh brings nothing back.
+func TestST15AudienceOfAServerThatIsOutOfUse(t *testing.T) {
+	const both, one = "both", "one"
+	w := newWorld(t)
+	for id, audiences := range map[string][]string{both: {issuer + "/runtime", "urn:ledger"}, one: {"urn:ledger"}} {
+		w.application(id, nil, meantFor(audiences...), func(a *storage.Application) {
+			a.GrantTypes = []string{"client_credentials", "password", "refresh_token"}
+		})
+	}
+	w.user(ada, "ada", nil)
+	named := w.want(w.person(both, "ada", "audience", "urn:ledger"), http.StatusOK, "").text("refresh_token")
+	all := w.want(w.person(both, "ada"), http.StatusOK, "").text("refresh_token")
+	only := w.want(w.person(one, "ada"), http.StatusOK, "").text("refresh_token")
+
+	w.directory.down = map[string]bool{"urn:ledger": true}
+	for name, r := range map[string]reply{
+		"refresh of a session for it":  w.refresh(both, named),
+		"refresh of the application's": w.refresh(one, only),
+		"named at the refresh":         w.refresh(both, all, "audience", "urn:ledger"),
+		"client_credentials":           w.machine(one),
+		"client_credentials, named":    w.machine(both, "audience", "urn:ledger"),
+		"named beside one that is up":  w.machine(both, "audience", "urn:ledger", "audience", issuer+"/runtime"),
+		"password":                     w.person(one, "ada"),
+		"password, named":              w.person(both, "ada", "audience", "urn:ledger"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.tb = t
+			w.want(r, http.StatusBadRequest, "invalid_target")
+		})
+	}
+	w.tb = t
+	for _, r := range []reply{w.refresh(both, all), w.machine(both), w.person(both, "ada")} {
+		token := w.want(r, http.StatusOK, "").text("access_token")
+		if diff := cmp.Diff([]any{issuer + "/runtime"}, part(t, token, 1)["aud"]); diff != "" {
+			t.Errorf("the audience that is left (-want +got)\n%s", diff)
+		}
+	}
+
+	w.directory.down = nil
+	for id, token := range map[string]string{both: named, one: only} {
+		w.want(w.refresh(id, token), http.StatusOK, "") // nothing was rotated, and nothing ended
 	}
 }

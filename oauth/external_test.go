@@ -338,6 +338,39 @@ func TestSJ03KeysThatATokenNamesAreNotTrusted(t *testing.T) {
 	}
 }
 
+// Two issuers that are both trusted, with a key id, a subject and an audience in common.
+func TestSO07TwoIssuersAreNotConfused(t *testing.T) {
+	one, other := newIDP(t), newIDP(t)
+	w := newWorld(t, one.trusted(), func(_ *enforce.Config, c *oauth.Config) {
+		c.ExternalIssuers = append(c.ExternalIssuers, oauth.ExternalIssuer{
+			Issuer: other.name, RuntimeAudience: "writ.management", ManagementAudience: "writ.runtime",
+		})
+	})
+	w.user(ada, "ada", nil)
+	for range 2 { // the second time with everything fetched
+		for name, tc := range map[string]struct {
+			token string
+			want  []string // audiences; nil: 401
+		}{
+			"one's":               {one.token(w, map[string]any{"aud": "writ.runtime"}), []string{issuer + "/runtime", "writ.runtime"}},
+			"the other's":         {other.token(w, map[string]any{"aud": "writ.runtime"}), []string{issuer + "/management", "writ.runtime"}},
+			"one's by the other":  {other.sign("es", one.claims(w, nil), nil), nil},
+			"the other's by one":  {one.sign("es", other.claims(w, nil), nil), nil},
+			"names run together":  {one.token(w, map[string]any{"iss": one.name + other.name}), nil},
+			"both names, by one":  {one.token(w, map[string]any{"iss": []string{one.name, other.name}}), nil},
+			"our own, by another": {one.token(w, map[string]any{"iss": issuer, "aud": []string{issuer + "/management"}}), nil},
+		} {
+			status, caller := w.status(tc.token)
+			switch {
+			case tc.want == nil && status != http.StatusUnauthorized:
+				t.Errorf("%s: %d", name, status)
+			case tc.want != nil && (status != 0 || !slices.Equal(caller.Audiences, tc.want)):
+				t.Errorf("%s: %d %+v", name, status, caller)
+			}
+		}
+	}
+}
+
 func mustKey(tb testing.TB) *ecdsa.PrivateKey {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
-	"net/netip"
 	"net/url"
+	"strconv"
+	"strings"
 
 	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/policies/enforce"
@@ -23,6 +25,7 @@ func (s *Server) endpointClient(ctx context.Context, r *enforce.Request, form ur
 	if !ok {
 		return nil, errors.New("client authentication found no client")
 	}
+	r.Caller = &enforce.Caller{Type: typeApplication, ID: found.app.ID, ClientID: found.app.ID} // the writer of a denial asks who
 	event := enforce.EventFrom(ctx)
 	event.Client, event.Subject, event.Tenant = found.app.ID, found.app.ID, string(found.app.Tenant)
 	return found, nil
@@ -43,31 +46,6 @@ func (s *Server) clientCaller(r *enforce.Request, c *client) (policies.Caller, e
 		caller.Scoped, caller.Scopes = true, scopes
 	}
 	return caller, nil
-}
-
-// presentedToken is the parameter token, which must be there (F-18). A wrong token_type_hint loses nothing: it is not read.
-func presentedToken(form url.Values) (string, error) {
-	if raw := form.Get("token"); raw != "" {
-		return raw, nil
-	}
-	return "", refusalOf(codeInvalidRequest, "The parameter token is missing.")
-}
-
-// living returns the claims and the holder of a live access token, or no claims for anything else. An error says that it
-// cannot be told now.
-func (s *Server) living(ctx context.Context, raw string) (*claims, *enforce.Caller, error) {
-	token, err := s.genuine(raw)
-	if err == nil && token.claims.inTime(s.now()) {
-		var holder *enforce.Caller
-		// Where the holder is, nobody knows here.
-		if holder, err = s.holder(ctx, token, netip.Addr{}); err == nil {
-			return token.claims, holder, nil
-		}
-	}
-	if err == nil || errors.Is(err, enforce.ErrUnauthenticated) {
-		return nil, nil, nil
-	}
-	return nil, nil, err
 }
 
 // entitlement is what writ/introspection asks of a token beside whose it is.
@@ -109,15 +87,14 @@ func (s *Server) resolveIntrospect(ctx context.Context, r *enforce.Request) (enf
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
-	token, holder, err := s.living(ctx, raw)
+	token, err := s.living(ctx, raw)
 	if err != nil {
 		return enforce.Resolved{}, fmt.Errorf("introspection: %w", err)
 	}
-	resource := policies.Resource{TenantEnabled: true, OtherOwners: -1, OwnersBefore: -1}
+	resource := token.resource(c.app.ID, false)
 	entitled := entitlement{Audiences: map[string]bool{}, Serves: nameSet(c.app.Serves)}
-	if token != nil {
-		resource.ID, resource.Tenant, resource.Exists, resource.Self = token.ID, token.Tenant, true, token.ClientID == c.app.ID
-		entitled.Audiences = nameSet(token.Audience)
+	if token != nil && token.claims != nil {
+		entitled.Audiences = nameSet(token.claims.Audience)
 	}
 	if resource.AfterDetail, err = json.Marshal(entitled); err != nil {
 		return enforce.Resolved{}, fmt.Errorf("introspection: %w", err)
@@ -125,7 +102,7 @@ func (s *Server) resolveIntrospect(ctx context.Context, r *enforce.Request) (enf
 	return enforce.Resolved{
 		Question: policies.Question{Subject: c.subject.Facts, Caller: caller, Resource: resource},
 		Respond: func(ctx context.Context, _ policies.Decision) (enforce.Reply, error) {
-			return s.introspected(ctx, token, holder)
+			return s.introspected(ctx, r, token)
 		},
 	}, nil
 }
@@ -135,43 +112,76 @@ type inactive struct {
 	Active bool `json:"active"`
 }
 
-// introspection is RFC 7662, section 2.2, of a live access token (F-20).
-type introspection struct {
-	Active    bool     `json:"active"`
-	ClientID  string   `json:"client_id"`
-	Subject   string   `json:"sub"`
-	Username  string   `json:"username,omitempty"`
-	Scope     string   `json:"scope"`
-	Audience  []string `json:"aud"`
-	Issuer    string   `json:"iss"`
-	IssuedAt  int64    `json:"iat"`
-	NotBefore int64    `json:"nbf"`
-	ExpiresAt int64    `json:"exp"`
-	ID        string   `json:"jti"`
-	TokenType string   `json:"token_type"`
-	SID       string   `json:"sid,omitempty"`
-	Tenant    string   `json:"tenant,omitempty"`
-}
-
-func (s *Server) introspected(ctx context.Context, token *claims, holder *enforce.Caller) (enforce.Reply, error) {
-	header := http.Header{}
-	noStore(header)
-	if token == nil {
-		return enforce.Reply{Status: http.StatusOK, Header: header, Body: inactive{}}, nil
-	}
-	body := introspection{
-		Active: true, ClientID: token.ClientID, Subject: token.Subject, Scope: token.Scope, Audience: token.Audience, Issuer: token.Issuer,
-		IssuedAt: token.IssuedAt, NotBefore: token.NotBefore, ExpiresAt: token.ExpiresAt, ID: token.ID, TokenType: "Bearer",
-		SID: token.SID, Tenant: token.Tenant,
-	}
-	if holder.UserToken {
-		user, err := s.directory.Subject(ctx, typeUser, token.Subject)
+func (s *Server) introspected(ctx context.Context, r *enforce.Request, token *liveToken) (enforce.Reply, error) {
+	var said any = inactive{}
+	if token != nil {
+		body, err := s.described(ctx, token)
 		if err != nil {
 			return enforce.Reply{}, fmt.Errorf("introspection: %w", err)
 		}
-		body.Username = user.Name
+		said = body
 	}
-	return enforce.Reply{Status: http.StatusOK, Header: header, Body: body}, nil
+	return s.introspectionReply(r, said)
+}
+
+// introspectionReply is what is said of a token as JSON, or as the signed JWT that the caller accepts (RFC 9701, section 5).
+func (s *Server) introspectionReply(r *enforce.Request, said any) (enforce.Reply, error) {
+	header := http.Header{"Vary": {"Accept"}}
+	noStore(header)
+	if !acceptsSigned(r.HTTP.Header.Values("Accept")) {
+		return enforce.Reply{Status: http.StatusOK, Header: header, Body: said}, nil
+	}
+	payload, err := json.Marshal(introspectionJWT{
+		Issuer: s.issuer, Audience: []string{r.Caller.ClientID}, IssuedAt: s.now().Unix(), Said: said,
+	})
+	if err != nil {
+		return enforce.Reply{}, fmt.Errorf("introspection: %w", err)
+	}
+	signed, err := s.keys.current.Load().introspectionSigner().sign(payload)
+	if err != nil {
+		return enforce.Reply{}, fmt.Errorf("introspection: %w", err)
+	}
+	header.Set("Content-Type", mediaIntrospection)
+	return enforce.Reply{Status: http.StatusOK, Header: header, Body: []byte(signed)}, nil
+}
+
+// mediaIntrospection is the media type of RFC 9701, section 4.
+const mediaIntrospection = "application/" + typeIntrospection
+
+// introspectionJWT is RFC 9701, section 5. It has neither sub nor exp, so that nobody takes it for an access token: what is said of the
+// token is below one claim.
+type introspectionJWT struct {
+	Issuer   string   `json:"iss"`
+	Audience []string `json:"aud"`
+	IssuedAt int64    `json:"iat"`
+	Said     any      `json:"token_introspection"`
+}
+
+// acceptsSigned reports whether a caller names the signed form, and likes JSON no better. A wildcard names nothing: JSON is the form
+// that every caller understands.
+func acceptsSigned(accept []string) bool {
+	signed, plain := 0.0, 0.0
+	for _, line := range accept {
+		for part := range strings.SplitSeq(line, ",") {
+			media, parameters, err := mime.ParseMediaType(part)
+			if err != nil {
+				continue
+			}
+			quality := 1.0
+			if text, given := parameters["q"]; given {
+				if quality, err = strconv.ParseFloat(text, 64); err != nil || !(quality >= 0 && quality <= 1) {
+					continue
+				}
+			}
+			switch media {
+			case mediaIntrospection:
+				signed = max(signed, quality)
+			case "application/json":
+				plain = max(plain, quality)
+			}
+		}
+	}
+	return signed > 0 && signed >= plain
 }
 
 // writeUnseen writes a denial of introspection: a client that may not act here at all is refused as by its secret, and for any other
@@ -181,7 +191,20 @@ func (s *Server) writeUnseen(w http.ResponseWriter, r *enforce.Request, reasons 
 		s.writeError(w, r, refusal(codeInvalidClient))
 		return
 	}
-	writeJSON(w, http.StatusOK, inactive{})
+	reply, err := s.introspectionReply(r, inactive{})
+	if err != nil {
+		s.writeError(w, r, err)
+		return
+	}
+	for name, values := range reply.Header {
+		w.Header()[name] = values
+	}
+	if body, signed := reply.Body.([]byte); signed {
+		w.WriteHeader(reply.Status)
+		_, _ = w.Write(body) // the client is gone if this fails; there is nobody to tell
+		return
+	}
+	writeJSON(w, reply.Status, reply.Body)
 }
 
 // clientRefused reports whether what is wrong is the client itself, whatever it asks for.

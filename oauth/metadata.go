@@ -59,6 +59,7 @@ type metadata struct {
 
 	IntrospectionEndpoint    string   `json:"introspection_endpoint"`
 	IntrospectionAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAlgorithms  []string `json:"introspection_signing_alg_values_supported"` // RFC 9701, section 7
 	RevocationEndpoint       string   `json:"revocation_endpoint"`
 	RevocationAuthMethods    []string `json:"revocation_endpoint_auth_methods_supported"`
 }
@@ -71,7 +72,8 @@ func (s *Server) describe() (document, error) {
 		GrantTypes: []string{grantClientCredentials, grantPassword, grantRefreshToken}, ResponseTypes: []string{"none"},
 		AuthMethods:           []string{methodBasic, methodPost, methodNone},
 		IntrospectionEndpoint: s.origin + introspectPath, IntrospectionAuthMethods: []string{methodBasic, methodPost},
-		RevocationEndpoint: s.origin + revokePath, RevocationAuthMethods: []string{methodBasic, methodPost, methodNone},
+		IntrospectionAlgorithms: []string{algES256},
+		RevocationEndpoint:      s.origin + revokePath, RevocationAuthMethods: []string{methodBasic, methodPost, methodNone},
 	})
 	if err != nil {
 		return document{}, fmt.Errorf("describe the server: %w", err)

@@ -50,6 +50,8 @@ type Directory interface {
 	Application(id string) (*storage.Application, error)
 	// TenantEnabled says whether there is a tenant of this id and it is enabled.
 	TenantEnabled(id string) bool
+	// AudienceDown says whether applications serve this audience and none of them is usable at now. It must not touch the store.
+	AudienceDown(audience string, now time.Time) bool
 	// GlobalEpoch is the epoch below which every token is dead.
 	GlobalEpoch() int64
 	// Fresh returns nil, or an error that wraps storage.ErrUnavailable when the mirror is older than the staleness bound.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,20 @@ func TestP02WrongPasswords(t *testing.T) {
 	})
 	if strings.Contains(w.logged.String(), "password of") {
 		t.Fatal("a password is in a log")
+	}
+}
+
+// Logins are audited where passwords are checked, with the application by which somebody tries.
+func TestAFailedLoginNamesItsClient(t *testing.T) {
+	w := peopled(t)
+	body := "grant_type=password&username=nobody&password=wrong"
+	request := httptest.NewRequest(http.MethodPost, "/oauth2/token", strings.NewReader(body))
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("Authorization", basic("portal", "secret of portal"))
+	event := &enforce.Event{}
+	w.want(w.do(request.WithContext(enforce.WithEvent(t.Context(), event))), http.StatusBadRequest, "invalid_grant")
+	if w.passwords.client != "portal" || event.Client != "portal" || event.Subject != "" {
+		t.Fatalf("the check was told of client %q; the event has client %q and subject %q", w.passwords.client, event.Client, event.Subject)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -324,12 +325,16 @@ func TestR08ParallelRefreshesGiveOneSuccessor(t *testing.T) {
 	w.refreshed(successors[0])
 }
 
-// TestRotationNeverForks is the history check of R08: in each generation one successor, and never two heads.
+// longVariable, set to 1, runs what takes minutes at full length.
+const longVariable = "WRIT_TEST_LONG"
+
+// TestRotationNeverForks is the history check of R08: in each generation one successor, and never two heads; then a reuse ends it all.
 func TestRotationNeverForks(t *testing.T) {
-	rounds := 50
-	if testing.Short() {
-		rounds = 10
+	rounds := 20
+	if os.Getenv(longVariable) == "1" {
+		rounds = 1000
 	}
+	t.Logf("%d rounds of 16 refreshes at once; %s=1 makes it 1000", rounds, longVariable)
 	w := refreshing(t)
 	r := w.login()
 	head := r.text("refresh_token")
@@ -345,6 +350,11 @@ func TestRotationNeverForks(t *testing.T) {
 		if got := w.sessionOf(r).Generation; got != int64(round+1) {
 			t.Fatalf("generation %d after round %d", got, round)
 		}
+	}
+	w.want(w.refresh("portal", r.text("refresh_token")), http.StatusBadRequest, "invalid_grant")
+	w.want(w.refresh("portal", head), http.StatusBadRequest, "invalid_grant")
+	if w.sessionOf(r).EndedAt == nil || w.live(r.text("access_token")) {
+		t.Fatal("the session survived a reuse")
 	}
 }
 

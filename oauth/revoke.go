@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/policies/enforce"
 	"github.com/writ-authz/writ/storage"
 )
 
-// resolveRevoke is RFC 7009 up to the decision. A token that is dead already, or that nobody knows, is anybody's to revoke: there is
+// resolveRevoke is RFC 7009 up to the decision. With a refresh token goes its session, and with that its access tokens (section 2.1). A token that is dead already, or that nobody knows, is anybody's to revoke: there is
 // nothing to do (section 2.2). A live one is its client's.
 func (s *Server) resolveRevoke(ctx context.Context, r *enforce.Request) (enforce.Resolved, error) {
 	form, err := readForm(r.Body)
@@ -34,16 +33,12 @@ func (s *Server) resolveRevoke(ctx context.Context, r *enforce.Request) (enforce
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
-	token, _, err := s.living(ctx, raw)
+	token, err := s.revocable(ctx, raw)
 	if err != nil {
 		return enforce.Resolved{}, fmt.Errorf("revocation: %w", err)
 	}
-	resource := policies.Resource{TenantEnabled: true, Self: true, OtherOwners: -1, OwnersBefore: -1}
-	if token != nil {
-		resource.ID, resource.Tenant, resource.Exists, resource.Self = token.ID, token.Tenant, true, token.ClientID == c.app.ID
-	}
 	return enforce.Resolved{
-		Question: policies.Question{Subject: c.subject.Facts, Caller: caller, Resource: resource},
+		Question: policies.Question{Subject: c.subject.Facts, Caller: caller, Resource: token.resource(c.app.ID, true)},
 		Respond: func(ctx context.Context, d policies.Decision) (enforce.Reply, error) {
 			if token != nil {
 				if err := s.revokeAudited(ctx, r, c, token, d); err != nil {
@@ -57,17 +52,17 @@ func (s *Server) resolveRevoke(ctx context.Context, r *enforce.Request) (enforce
 	}, nil
 }
 
-// revokeAudited denies the token between intent and outcome: without the first nothing is revoked, and only what was written is
+// revokeAudited kills the token between intent and outcome: without the first nothing is revoked, and only what was written is
 // acknowledged (F-17).
-func (s *Server) revokeAudited(ctx context.Context, r *enforce.Request, c *client, token *claims, d policies.Decision) error {
+func (s *Server) revokeAudited(ctx context.Context, r *enforce.Request, c *client, token *liveToken, d policies.Decision) error {
 	done, err := s.auditor.Intent(ctx, storage.AuditEntry{
-		Actor: c.app.ID, Action: "tokens:revoke", Target: "tokens/" + token.ID, DecisionID: d.ID, PolicyRevision: d.PolicyRevision,
-		RequestID: r.ID,
+		Actor: c.app.ID, OnBehalf: token.user, Action: "tokens:revoke", Target: token.target(), DecisionID: d.ID,
+		PolicyRevision: d.PolicyRevision, RequestID: r.ID,
 	})
 	if err != nil {
 		return fmt.Errorf("audit: %w: %w", storage.ErrUnavailable, err)
 	}
-	if err := s.deny(ctx, token.ID, time.Unix(token.ExpiresAt, 0)); err != nil {
+	if err := s.kill(ctx, token); err != nil {
 		return errors.Join(err, done(ctx, "failed", "not revoked"))
 	}
 	if err := done(ctx, "ok", ""); err != nil {

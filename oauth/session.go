@@ -179,8 +179,8 @@ func (s *Server) Poll(ctx context.Context, r storage.Reader) error {
 	}
 }
 
-// EndSessions ends every session of a subject and returns how many it ended.
-func (s *Server) EndSessions(ctx context.Context, subject string) (int, error) {
+// EndSessions ends every session of a subject but the one named except, which may be empty, and returns how many it ended.
+func (s *Server) EndSessions(ctx context.Context, subject, except string) (int, error) {
 	ended := 0
 	q := storage.Query{Equal: map[string][]string{"subject": {subject}, "ended": {"false"}}, Limit: sessionPage}
 	for {
@@ -189,6 +189,9 @@ func (s *Server) EndSessions(ctx context.Context, subject string) (int, error) {
 			return ended, fmt.Errorf("sessions of %s: %w", subject, err)
 		}
 		for _, record := range page {
+			if record.ID == except {
+				continue
+			}
 			switch err := s.EndSession(ctx, record.ID); {
 			case err == nil:
 				ended++

@@ -115,9 +115,19 @@ func (i *issue) question() policies.Question {
 		Token: &policies.TokenRequest{
 			GrantType: i.grant, Named: i.ceiling.named, Candidates: i.ceiling.scopes(), Audiences: i.ceiling.audiences,
 			Lifetime: i.ceiling.lifetime, Tenant: i.tenant, Refresh: contains(app.GrantTypes, grantRefreshToken),
-			Format: i.ceiling.format,
+			Format: i.ceiling.format, AudiencesNamed: len(i.requester.GetRequestedAudience()) > 0, Down: i.down(),
 		},
 	}
+}
+
+// down are the audiences of the request whose resource servers are all out of use.
+func (i *issue) down() (names []string) {
+	for _, audience := range i.ceiling.audiences {
+		if i.server.directory.AudienceDown(audience, i.request.Now) {
+			names = append(names, audience)
+		}
+	}
+	return names
 }
 
 // address says what the peer's address means: it must be good for the subject and for the client.
@@ -243,7 +253,7 @@ func denialCode(grant, reason string) string {
 		return refused(grant)
 	case "not_granted", "insufficient_scope":
 		return codeInvalidScope
-	case "wrong_audience":
+	case "wrong_audience", "audience_down":
 		return codeInvalidTarget
 	case "unauthorized_client":
 		return codeUnauthorized

@@ -169,8 +169,11 @@ func secretLives(app *storage.Application, id string, now time.Time) bool {
 // live is a genuine token that has not expired and that nothing has ended, or one of an external issuer.
 func (s *Server) live(ctx context.Context, raw string, peer netip.Addr) (*enforce.Caller, error) {
 	token, err := s.genuine(raw)
-	if err != nil {
+	if errors.Is(err, enforce.ErrUnauthenticated) {
 		return s.external(ctx, raw, peer)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if !token.claims.inTime(s.now()) {
 		return nil, errDead

@@ -305,6 +305,7 @@ type directory struct {
 	global       int64
 	stale        error
 	refused      netip.Addr
+	down         map[string]bool
 	lookups      atomic.Int64
 }
 
@@ -385,9 +386,10 @@ func (d *directory) AddressFact(s *enforce.Subject, address netip.Addr) string {
 	return policies.AddressAllowed
 }
 
-func (d *directory) TenantEnabled(id string) bool { return id != "gone" }
-func (d *directory) GlobalEpoch() int64           { return d.global }
-func (d *directory) Fresh() error                 { return d.stale }
+func (d *directory) AudienceDown(audience string, _ time.Time) bool { return d.down[audience] }
+func (d *directory) TenantEnabled(id string) bool                   { return id != "gone" }
+func (d *directory) GlobalEpoch() int64                             { return d.global }
+func (d *directory) Fresh() error                                   { return d.stale }
 
 // secrets is the Secrets port: it counts its work.
 type secrets struct {
@@ -426,12 +428,14 @@ type passwords struct {
 	suspended map[string]bool
 	hashes    int
 	seen      []string
-	epoch     int64 // of every user, when the password is checked
+	client    string // that the last check was told of
+	epoch     int64  // of every user, when the password is checked
 	err       error
 }
 
-func (p *passwords) Check(_ context.Context, _ netip.Addr, username, password string) (string, int64, error) {
+func (p *passwords) Check(ctx context.Context, _ netip.Addr, username, password string) (string, int64, error) {
 	p.hashes++
+	p.client = enforce.EventFrom(ctx).Client
 	p.seen = append(p.seen, password)
 	if p.err != nil {
 		return "", 0, p.err

@@ -35,6 +35,7 @@ type keys struct {
 	clientID, scoped, scopes, audiences, sid, authTime, userToken, external, public, plane, address *ast.Term
 	active, notBefore, notAfter, protected, temporaryPassword, groups, roles, grants, grantTypes    *ast.Term
 	retrievable, attributes, grantType, named, candidates, lifetime, refresh, format                *ast.Term
+	audiencesNamed, down                                                                            *ast.Term
 	allow, reasons, obligations, code, rule                                                         *ast.Term
 	any, empty, forever, zero, yes, no, null, object, array, always                                 *ast.Term
 }
@@ -58,6 +59,7 @@ func newKeys() *keys {
 		temporaryPassword: s("temporary_password"), groups: s("groups"), roles: s("roles"), grants: s("grants"),
 		grantTypes: s("grant_types"), retrievable: s("retrievable"), attributes: s("attributes"), grantType: s("grant_type"),
 		named: s("named"), candidates: s("candidates"), lifetime: s("lifetime"), refresh: s("refresh"), format: s("format"),
+		audiencesNamed: s("audiences_named"), down: s("down"),
 
 		allow: s("allow"), reasons: s("reasons"), obligations: s("obligations"), code: s("code"), rule: s("rule"),
 
@@ -514,7 +516,9 @@ func (c *callerFacts) term(t *terms) *ast.Term {
 func (r *TokenRequest) build(t *terms) *ast.Term {
 	return object(
 		pair{key.audiences, textArray(r.Audiences)},
+		pair{key.audiencesNamed, flag(r.AudiencesNamed)},
 		pair{key.candidates, textArray(r.Candidates)},
+		pair{key.down, t.names(r.Down)},
 		pair{key.format, t.text(r.Format)},
 		pair{key.grantType, t.text(r.GrantType)},
 		pair{key.lifetime, number(r.Lifetime)},

@@ -96,8 +96,8 @@ type Resource struct {
 	Before, After *Facts
 	// Changes names what the request changes: "name", "description", "username", "email", "properties", "attributes",
 	// "status" (is_active, suspended_at), "window", "addresses", "grants", "roles", "groups", "scopes", "audiences", "serves",
-	// "grant_types", "auth_method", "token" (format, algorithm, lifetime, rotation), "tenant", "password", "secrets", "inherits", "enabled",
-	// "protected", "retrievable", "redirect_uris", "create", "delete".
+	// "grant_types", "auth_method", "token" (format, algorithm, lifetime, rotation), "tenant", "password", "secrets", "inherits",
+	// "enabled", "protected", "retrievable", "redirect_uris", "epoch" (all tokens so far), "create", "delete".
 	Changes []string
 	// OtherOwners counts the usable full administrators among the users that would remain beside those this change touches;
 	// OwnersBefore those before it. Filled where the change could cost a right, else both are -1.
@@ -123,9 +123,10 @@ type Caller struct {
 	SID       string
 	// AuthTime is when the session began with a password; zero if it did not.
 	AuthTime time.Time
-	// UserToken says that the token is a person's: sub differs from client_id, or an external issuer made it.
+	// UserToken says that the token is a person's: sub differs from client_id, or an external issuer wrote one.
 	UserToken bool
-	External  bool
+	// External says that the token is an external issuer's.
+	External bool
 	// Public says that the token's client authenticates with nothing (method "none").
 	Public bool
 	// Plane is the API being called: PlaneRuntime or PlaneManagement, empty on the OAuth endpoints.
@@ -144,8 +145,11 @@ type TokenRequest struct {
 	Candidates []string
 	// Audiences that may be granted at most; Lifetime in seconds at most.
 	Audiences []string
-	Lifetime  int64
-	Tenant    string
+	// AudiencesNamed says that the request named them. Down are those among them that have resource servers of which none is usable.
+	AudiencesNamed bool
+	Down           []string
+	Lifetime       int64
+	Tenant         string
 	// Refresh says that the application lists refresh_token.
 	Refresh bool
 	// Format the application asks for: "jwt" or "opaque".

@@ -51,6 +51,8 @@ func rooms() []room {
 // homes maps an import path prefix to the only directories that may import it, tests included.
 func homes() map[string][]string {
 	return map[string][]string{
+		"crypto/pbkdf2":                               {"identity"},
+		"golang.org/x/crypto/bcrypt":                  {"identity"},
 		"github.com/spf13/cobra":                      {"cmd/writ"},
 		"github.com/knadh/koanf":                      {"cmd/writ"},
 		"github.com/open-policy-agent/opa":            {"policies"},
@@ -60,8 +62,6 @@ func homes() map[string][]string {
 		"github.com/go-jose/go-jose":                  {"oauth"},
 		"golang.org/x/crypto/argon2":                  {"identity"},
 		"golang.org/x/crypto/chacha20poly1305":        {"oauth", "cmd/writ"}, // writ bench measures what it costs
-		"golang.org/x/crypto/bcrypt":                  {"identity"},
-		"crypto/pbkdf2":                               {"identity"},
 		"go.mongodb.org/mongo-driver":                 {"storage/mongo"},
 		"modernc.org/sqlite":                          {"storage/sqlite"},
 		"github.com/tink-crypto/tink-go":              {"storage/seal"},

@@ -13,6 +13,7 @@ func TestTheShippedBuildHasNothingForBenchmarks(t *testing.T) {
 		for _, row := range []struct{ method, path string }{
 			{http.MethodPost, "/bench/floor"},
 			{http.MethodPost, "/bench/records"},
+			{http.MethodPost, "/bench/collect"},
 			{http.MethodGet, "/bench/usage"},
 			{http.MethodGet, "/bench/profile/cpu"},
 			{http.MethodGet, "/debug/pprof/"},

@@ -405,7 +405,7 @@ func TestALostKeyEncryptionKeyIsNotReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, stderr := shell(t, rootEnv(), args...)
-	if code != 1 || !strings.Contains(stderr, "kek_file ") || strings.Count(stderr, "\n") != 1 {
+	if code != 1 || !strings.Contains(stderr, "kek_file: ") || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	if _, err := os.Stat(kek); err == nil {

@@ -237,7 +237,7 @@ func TestThePageIsTheReportAsADocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"```\n, : ``\nwrit\n", "with a collection\n```\n\n| row |", " | 3 and part of one | ", "run once more: " + r.Measurements[0].Name + ".\n"} {
+	for _, part := range []string{"```\n, : ``\nwrit\n", "part of one\n```\n\n| row |", " | 3.0 | ", "run once more: " + r.Measurements[0].Name + ".\n"} {
 		if !strings.Contains(string(text), part) {
 			t.Errorf("it lacks %q:\n%s", part, text)
 		}

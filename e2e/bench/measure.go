@@ -20,8 +20,6 @@ type measurement struct {
 	cost
 	// Rounds are the CPU microseconds per unit of each round.
 	Rounds []float64 `json:"cpu_us_rounds"`
-	// Whole says that each round began and ended with the end of a collection, so that no part of one is left out.
-	Whole bool `json:"whole_collections"`
 	// Resident is after the last round, in bytes.
 	Resident int64    `json:"resident_bytes"`
 	Open     *latency `json:"open_loop,omitempty"`
@@ -53,7 +51,6 @@ type target struct {
 	scenario
 	load   load
 	rounds []spent
-	broken int     // rounds that did not end with a collection
 	rate   float64 // requests per second that it may reach
 	result measurement
 }
@@ -141,10 +138,11 @@ func (w *world) measure(ctx context.Context, chosen []scenario, opened func(stri
 }
 
 // longestRound is how many times the usual length a round may take to end with a collection.
-const longestRound = 3
+const longestRound = 2
 
 // round is one closed loop with the server's usage before and after. It begins after a collection and goes on until one has ended, so
-// that it holds all that the collector takes for it and nothing of what it takes for others.
+// that it holds all that the collector takes for it and nothing of what it takes for others. Where that would take too long, a
+// collection is made after it, and the part of it that is due is charged.
 func (w *world) round(ctx context.Context, t *target, p pace) error {
 	if err := t.ready(ctx, longestRound*p.round); err != nil {
 		return err
@@ -182,10 +180,18 @@ func (w *world) round(ctx context.Context, t *target, p pace) error {
 			return err
 		}
 		t.note(o)
+		used := between(before, after, o.requests*max(t.units, 1), o.elapsed)
 		if !whole {
-			t.broken++
+			if err := s.collect(ctx); err != nil {
+				return err
+			}
+			collected, err := s.usage(ctx)
+			if err != nil {
+				return err
+			}
+			used = used.charged(before, collected, collected.CPUMicros-after.CPUMicros)
 		}
-		t.rounds = append(t.rounds, between(before, after, o.requests*max(t.units, 1), o.elapsed))
+		t.rounds = append(t.rounds, used)
 		t.result.Resident, err = s.resident()
 		return err
 	})
@@ -234,7 +240,7 @@ func (t *target) summarize() {
 		whole = whole.plus(round)
 		t.result.Rounds = append(t.result.Rounds, round.perUnit().CPUMicros)
 	}
-	t.result.cost, t.result.Whole = whole.perUnit(), t.broken == 0
+	t.result.cost = whole.perUnit()
 }
 
 // openLoop is run once more if it was disturbed.

@@ -107,7 +107,7 @@ func (r *results) write(w io.Writer) error {
 		r.GOMAXPROCS, r.Generator, r.LoadBefore, r.LoadAfter)
 	fmt.Fprintf(&b, "store: %s; %d users, %d roles of %d grants, %d roles a user; %d connections in closed loops\n",
 		r.Store, r.Users, roles, grants, rolesPerUser, r.Connections)
-	fmt.Fprintf(&b, "CPU is user and system time of the server process (getrusage) per request or decision, over all rounds, which begin and end with a collection\n\n")
+	fmt.Fprintf(&b, "CPU is user and system time of the server process (getrusage) per request or decision, over all rounds, with whole collections of garbage or the due part of one\n\n")
 	var lines [][]string
 	for _, v := range r.Rows {
 		decimals, sign := 2, "≤ "
@@ -136,7 +136,7 @@ func (r *results) write(w io.Writer) error {
 		closed := make([]string, 7)
 		if len(m.Rounds) > 0 {
 			closed = []string{
-				number(m.CPUMicros, 1), spread(m.Rounds), number(m.Allocs, 0), number(m.Bytes/1024, 1), m.collections(),
+				number(m.CPUMicros, 1), spread(m.Rounds), number(m.Allocs, 0), number(m.Bytes/1024, 1), number(m.Cycles, 1),
 				number(100*m.Busy, 0) + " %", number(100*m.Others, 0) + " %",
 			}
 		}
@@ -216,14 +216,6 @@ func (m *measurement) cells() []string {
 		cells[0], cells[1] = number(m.Open.P50/1000, 2)+" ms", number(m.Open.P99/1000, 2)+" ms"
 	}
 	return cells
-}
-
-// collections are those of all rounds, and more where a round ended between two.
-func (m *measurement) collections() string {
-	if m.Whole {
-		return strconv.FormatUint(m.Cycles, 10)
-	}
-	return strconv.FormatUint(m.Cycles, 10) + " and part of one"
 }
 
 func spread(rounds []float64) string {

@@ -48,6 +48,8 @@ type usage struct {
 	Allocs     uint64 `json:"allocs"`
 	AllocBytes uint64 `json:"alloc_bytes"`
 	GCCycles   uint64 `json:"gc_cycles"`
+	HeapLive   uint64 `json:"heap_live"` // after the last collection
+	HeapGoal   uint64 `json:"heap_goal"` // at which the next one is to be done
 	GOMAXPROCS int    `json:"gomaxprocs"`
 
 	core time.Duration // of the server's cores, with anything; from /proc/stat
@@ -58,7 +60,7 @@ type cost struct {
 	CPUMicros float64 `json:"cpu_us"`
 	Allocs    float64 `json:"allocs"`
 	Bytes     float64 `json:"alloc_bytes"`
-	Cycles    uint64  `json:"gc_cycles"` // in all
+	Cycles    float64 `json:"gc_cycles"` // in all rounds, with the parts that were charged
 	PerSecond float64 `json:"per_second"`
 	// Busy is the server's CPU time by wall time: well below 1 on one core, the generator and not the server was the limit.
 	Busy float64 `json:"server_busy"`
@@ -74,7 +76,7 @@ type spent struct {
 	cpu     int64 // microseconds
 	allocs  uint64
 	bytes   uint64
-	cycles  uint64
+	cycles  float64
 	core    time.Duration
 }
 
@@ -82,8 +84,21 @@ type spent struct {
 func between(before, after usage, units int, elapsed time.Duration) spent {
 	return spent{
 		units: units, elapsed: elapsed, cpu: after.CPUMicros - before.CPUMicros, allocs: after.Allocs - before.Allocs,
-		bytes: after.AllocBytes - before.AllocBytes, cycles: after.GCCycles - before.GCCycles, core: after.core - before.core,
+		bytes: after.AllocBytes - before.AllocBytes, cycles: float64(after.GCCycles - before.GCCycles), core: after.core - before.core,
 	}
+}
+
+// charged adds the part of a collection that is due for what was allocated since the one before s: as much of it as that is of the way
+// from what was live to the next. A collection takes what it takes by what is live, so that the one that was made is the measure.
+func (s spent) charged(before, collected usage, took int64) spent {
+	way := float64(before.HeapGoal) - float64(before.HeapLive)
+	if way <= 0 || collected.GCCycles == before.GCCycles {
+		return s
+	}
+	part := min(1, max(0, float64(s.bytes)/way-s.cycles))
+	s.cpu += int64(part * float64(took))
+	s.cycles += part
+	return s
 }
 
 func (s spent) plus(t spent) spent {

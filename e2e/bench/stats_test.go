@@ -9,6 +9,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+func TestAPartOfACollectionIsChargedByTheWayToIt(t *testing.T) {
+	before, collected := usage{HeapLive: 400, HeapGoal: 800, GCCycles: 7}, usage{GCCycles: 8}
+	for name, tc := range map[string]struct {
+		bytes  uint64
+		cpu    int64
+		cycles float64
+	}{"a quarter of it": {100, 1010, 0.25}, "all of it": {400, 1040, 1}, "more than there can be": {900, 1040, 1}, "nothing": {0, 1000, 0}} {
+		got := spent{units: 1, cpu: 1000, bytes: tc.bytes}.charged(before, collected, 40)
+		if got.cpu != tc.cpu || got.cycles != tc.cycles {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if got := (spent{cpu: 1000, bytes: 100}).charged(before, before, 40); got.cpu != 1000 {
+		t.Errorf("no collection was made: %+v", got)
+	}
+}
+
 func TestPercentileIsTheNearestRank(t *testing.T) {
 	hundred := make([]time.Duration, 100)
 	for i := range hundred {

@@ -57,12 +57,14 @@ type Request struct {
 	Params map[string]string // path parameters, decoded once
 	Query  map[string]string // the known query parameters that were given
 	Body   []byte            // the whole body, within the limit; empty if there is none
-	Caller *Caller           // nil on planes that authenticate in resolve
+	Caller *Caller           // nil on planes that authenticate in resolve, until resolve says who it is
 	Now    time.Time
 	// Attempt counts from 0; it is above 0 when a compare-and-swap was lost.
 	Attempt int
 	// DecisionID is the id the request's decision will have.
 	DecisionID string
+	// Permission is what the route takes, as a scope writes it: "type:action".
+	Permission string
 }
 
 // Reply is a successful answer.

@@ -11,7 +11,8 @@ import (
 
 // Caller is who makes a request, as its credential proved it.
 type Caller struct {
-	// Type is "user" or "application"; ID is the identity's id.
+	// Type is "user" or "application"; ID is the identity's id, or where the facts say that it does not exist, what an external
+	// issuer calls it.
 	Type, ID string
 	Facts    *policies.Facts
 	ClientID string

@@ -271,8 +271,8 @@ referring_in_reach if {
 # METADATA
 # title: Appointments
 # description: |
-#   Only a full administrator gives a role that policy data marks as administrative, or brings back the id of a
-#   deleted identity.
+#   Only a full administrator gives a role that policy data marks as administrative, brings back the id of a
+#   deleted identity, or revokes the tokens of everybody.
 # labels:
 #   rule: admin.appointed
 # scope: document
@@ -283,6 +283,18 @@ appointed if full_administrator
 appointed if {
 	not promoting
 	not input.resource.detail.tombstone
+	not revoking_everybody
+}
+
+# METADATA
+# title: Revoking the tokens of everybody
+# description: |
+#   Every token of every identity ends, also of those that the caller does not dominate.
+# labels:
+#   rule: admin.revoking_everybody
+revoking_everybody if {
+	input.resource.type == "tokens"
+	input.action.name == "revoke_all"
 }
 
 # METADATA

@@ -86,13 +86,13 @@ reserved if {
 # METADATA
 # title: Rotation
 # description: |
-#   The change replaces secrets or the password of an existing identity, and nothing else.
+#   The change replaces secrets or the password of an existing identity, or revokes its tokens, and nothing else.
 # labels:
 #   rule: admin.rotation
 rotation if {
 	is_object(input.resource.before)
 	count(input.resource.changes) > 0
 	every change, _ in input.resource.changes {
-		change in {"password", "secrets"}
+		change in {"password", "secrets", "epoch"}
 	}
 }

@@ -81,3 +81,12 @@ test_names_of_the_system[note] if {
 	request := on("iam/roles", tc.id, tc.action, change)
 	answers(asks(owner, request), tc.want)
 }
+
+test_revoking_the_tokens_of_the_protected[note] if {
+	some note, tc in {
+		"full administrator": {"subject": owner, "want": []},
+		"another": {"subject": revoker, "want": ["system_protected", "delegation_exceeds_actor"]},
+	}
+	request := on("iam/applications", "root", "revoke_tokens", {"changes": {"epoch": true}, "before": root, "after": root})
+	answers(asks(tc.subject, request), tc.want)
+}

@@ -26,6 +26,9 @@ plain if {
 	input.client.not_before <= input.now
 	input.now < input.client.not_after
 
+	# served
+	input.token.down == {}
+
 	# placed, lasting
 	input.token.tenant == input.subject.tenant
 	input.client.tenant == input.subject.tenant

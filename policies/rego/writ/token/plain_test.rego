@@ -22,6 +22,7 @@ guarded if {
 	token.registered
 	token.placed
 	token.lasting
+	token.served
 }
 
 test_what_is_written_out_is_the_guards[case] if {
@@ -35,7 +36,8 @@ test_what_is_written_out_is_the_guards[case] if {
 	case := concat(" ", [side, note])
 	every given in [
 		{}, {"caller": {"address": "refused"}}, {"caller": {"address": "unknown"}}, {"token": {"lifetime": 0}},
-		{"token": {"tenant": "acme"}}, {"token": {"grant_type": "password"}},
+		{"token": {"tenant": "acme"}}, {"token": {"grant_type": "password"}}, {"token": {"down": {"urn:other": true}}},
+		{"token": {"down": {"https://writ.example/runtime": true}}},
 	] {
 		request := object.union(machine({side: change}), given)
 		plain := count([1 | token.plain with input as request])

@@ -91,3 +91,21 @@ client_fits if input.client.tenant in {"", input.subject.tenant}
 default lasting := false
 
 lasting if input.token.lifetime >= 1
+
+# METADATA
+# title: Served audience
+# description: |
+#   An audience that applications serve, and none of them is usable, is not granted: who disables a resource server
+#   ends what is issued for it, also by refreshing. Audiences that the request named are all granted or none.
+# labels:
+#   rule: token.served
+# scope: document
+default served := false
+
+served if input.token.down == {}
+
+served if {
+	is_object(input.token.down)
+	input.token.audiences_named == false
+	count(audiences) > 0
+}

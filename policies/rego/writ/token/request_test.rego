@@ -1,5 +1,7 @@
 package writ.token_test
 
+import data.writ.token
+
 test_grant_types[note] if {
 	some note, tc in {
 		"machine": {"request": machine({}), "want": []},
@@ -56,4 +58,24 @@ test_lifetime[note] if {
 		"less than none": {"lifetime": -5, "want": ["outside_validity"]},
 	}
 	answers(machine({"token": {"lifetime": tc.lifetime}}), tc.want)
+}
+
+test_served_audiences[note] if {
+	two := ["https://writ.example/runtime", "urn:ledger"]
+	some note, tc in {
+		"all up": {"token": {"audiences": two}, "want": []},
+		"one down": {"token": {"audiences": two, "down": {"urn:ledger": true}}, "want": []},
+		"the named one down": {
+			"token": {"audiences": two, "audiences_named": true, "down": {"urn:ledger": true}}, "want": ["audience_down"],
+		},
+		"all down": {"token": {"audiences": ["urn:ledger"], "down": {"urn:ledger": true}}, "want": ["audience_down"]},
+	}
+	answers(machine({"token": tc.token}), tc.want)
+	answers(wants(ada, portal, "refresh_token", {"token": tc.token}), tc.want)
+}
+
+test_what_is_down_is_not_granted if {
+	request := person({"token": {"audiences": ["https://writ.example/runtime", "urn:ledger"], "down": {"urn:ledger": true}}})
+	result := token.result with input as request
+	result.obligations.audience == ["https://writ.example/runtime"]
 }

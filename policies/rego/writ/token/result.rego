@@ -33,7 +33,7 @@ result := {
 	"allow": true, "reasons": [{"code": "granted", "rule": "token.allow"}],
 	"obligations": {
 		"scopes": scopes,
-		"audience": input.token.audiences,
+		"audience": audiences,
 		"lifetime": input.token.lifetime,
 		"refresh": refreshable,
 		"format": input.token.format,
@@ -71,6 +71,7 @@ allow if {
 	fitting
 	placed
 	settled
+	served
 }
 
 # METADATA
@@ -84,6 +85,17 @@ allow if {
 scopes := input.token.candidates if {
 	input.subject.temporary_password == false
 } else := ["me:password"]
+
+# METADATA
+# title: Audiences of the token
+# description: |
+#   The audiences that Go prepared, without those whose resource servers are all out of use.
+# labels:
+#   rule: token.audiences
+audiences := [audience |
+	some audience in input.token.audiences
+	not input.token.down[audience]
+]
 
 # METADATA
 # title: Refresh token

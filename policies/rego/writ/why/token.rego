@@ -17,6 +17,7 @@ checks["writ/token"] := [
 	[token.fitting, {"stage": 2, "code": "unauthorized_client", "rule": "token.fitting"}],
 	[token.registered, {"stage": 2, "code": "unauthorized_client", "rule": "token.registered"}],
 	[token.placed, {"stage": 3, "code": "tenant_mismatch", "rule": "token.placed"}],
+	[token.served, {"stage": 3, "code": "audience_down", "rule": "token.served"}],
 	[token.settled, {"stage": 3, "code": "password_change_required", "rule": "token.settled"}],
 	[token.lasting, {"stage": 3, "code": "outside_validity", "rule": "token.lasting"}],
 ]
