@@ -64,10 +64,12 @@ func named(v any) object {
 
 func TestAuthlib(t *testing.T) {
 	runPython(t, "authlib_client.py", "authlib", listed(t, "python3-authlib", "python3-requests"),
-		"metadata", "client_credentials", "refusals", "jwt", "password", "refresh", "introspection", "revocation")
+		"metadata", "client_credentials", "refusals", "jwt", "password", "refresh", "introspection", "revocation",
+		"revocation_of_the_login")
 }
 
 func TestRequestsOAuthlib(t *testing.T) {
 	runPython(t, "requests_oauthlib_client.py", "requests_oauthlib", listed(t, "python3-requests-oauthlib"),
-		"client_credentials", "body", "refusals", "password", "refresh", "introspection", "revocation")
+		"client_credentials", "body", "refusals", "password", "refresh", "introspection", "revocation",
+		"revocation_of_the_login")
 }

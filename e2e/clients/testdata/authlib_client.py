@@ -86,3 +86,13 @@ said = session.introspect_token(metadata["introspection_endpoint"], token=sessio
 assert said == {"active": False}, said
 assert session.get(me).status_code == 401
 step("revocation")
+
+# With a refresh token goes the login, and the access tokens that came of it (RFC 7009, section 2.1).
+session.refresh_token(token_url)
+assert session.get(me).status_code == 200
+reply = session.revoke_token(
+    metadata["revocation_endpoint"], token=session.token["refresh_token"], token_type_hint="refresh_token")
+assert reply.status_code == 200, reply.text
+assert session.get(me).status_code == 401
+assert refusal(session.refresh_token, token_url) == "invalid_grant"
+step("revocation_of_the_login")

@@ -88,3 +88,11 @@ assert revoke(saved[0]["access_token"], "access_token") == 200
 assert introspect(saved[0]["access_token"]) == {"active": False}
 assert session.get(me).status_code == 401
 step("revocation")
+
+# With a refresh token goes the login, and the access tokens that came of it (RFC 7009, section 2.1).
+last = session.refresh_token(token_url, refresh_token=saved[0]["refresh_token"])
+assert session.get(me).status_code == 200
+assert revoke(last["refresh_token"], "refresh_token") == 200
+assert session.get(me).status_code == 401
+assert refusal(session.refresh_token, token_url) == "invalid_grant"
+step("revocation_of_the_login")
