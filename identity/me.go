@@ -394,7 +394,7 @@ func (r *Room) listMySessions(_ context.Context, req *enforce.Request) (enforce.
 func (r *Room) endMySession(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	resolved, err := r.endOne(ctx, req, func(s *storage.Session) bool {
 		return s.Subject == req.Caller.ID && !req.Caller.External
-	}, "me:sessions")
+	}, "me:sessions", storage.EndSignOut)
 	resolved.Question = oneself(standing{r.directory}, req) // another's session is none of one's own: 404
 	return resolved, err
 }
@@ -413,7 +413,7 @@ func (r *Room) endMySessions(_ context.Context, req *enforce.Request) (enforce.R
 		if req.Caller.External {
 			return errors.New("sessions of another issuer end there")
 		}
-		_, err := r.ender().EndSessions(ctx, req.Caller.ID, except)
+		_, err := r.ender().EndSessions(ctx, req.Caller.ID, except, storage.EndSignOut)
 		return err
 	}), nil
 }
