@@ -394,7 +394,7 @@ func (r *Room) listMySessions(_ context.Context, req *enforce.Request) (enforce.
 func (r *Room) endMySession(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	resolved, err := r.endOne(ctx, req, func(s *storage.Session) bool {
 		return s.Subject == req.Caller.ID
-	}, "me:sessions")
+	}, "me:sessions", storage.EndSignOut)
 	resolved.Question = oneself(standing{r.directory}, req) // another's session is none of one's own: 404
 	return resolved, err
 }
@@ -410,7 +410,7 @@ func (r *Room) endMySessions(_ context.Context, req *enforce.Request) (enforce.R
 		except = req.Caller.SID
 	}
 	return r.ending(req, oneself(standing{r.directory}, req), "me:sessions", "subjects/"+req.Caller.ID, func(ctx context.Context) error {
-		_, err := r.ender().EndSessions(ctx, req.Caller.ID, except)
+		_, err := r.ender().EndSessions(ctx, req.Caller.ID, except, storage.EndSignOut)
 		return err
 	}), nil
 }

@@ -177,6 +177,7 @@ func TestH19Sessions(t *testing.T) {
 	w.as("user:ada").del("/v1/me/sessions/s1").is(204)
 	w.as("user:ada").del("/v1/me/sessions/s1").is(404)
 	w.root().del("/v1/sessions/s3").is(204)
+	equal(t, "ended by", w.root().get("/v1/sessions?ended=true").is(200).ids("ended_by"), "sign_out administrator")
 	w.root().del("/v1/sessions/s3").is(404)
 	w.root().del("/v1/sessions/none").is(404)
 	w.root().del("/v1/sessions?subject=" + ada).is(204)

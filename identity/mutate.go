@@ -224,7 +224,7 @@ func (r *Room) follow(ctx context.Context) error {
 
 // endSessions ends what lives under tokens that an epoch has killed already: what is left over if it fails is only untidy.
 func (r *Room) endSessions(ctx context.Context, subject, except string) {
-	if _, err := r.ender().EndSessions(context.WithoutCancel(ctx), subject, except); err != nil {
+	if _, err := r.ender().EndSessions(context.WithoutCancel(ctx), subject, except, storage.EndIdentity); err != nil {
 		r.config.Logger.WarnContext(ctx, "the sessions of a subject were not ended; its tokens are dead by their epoch",
 			"subject", subject, "error", err)
 	}

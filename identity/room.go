@@ -29,9 +29,9 @@ type PDP interface {
 
 // Sessions ends sessions; oauth gives it.
 type Sessions interface {
-	EndSession(ctx context.Context, sid string) error
+	EndSession(ctx context.Context, sid string, by storage.SessionEnd) error
 	// EndSessions ends every session of a subject but the one named except, which may be empty, and returns how many.
-	EndSessions(ctx context.Context, subject, except string) (int, error)
+	EndSessions(ctx context.Context, subject, except string, by storage.SessionEnd) (int, error)
 }
 
 // Feed tells how current the mirror is; *storage.Follower is one.
@@ -234,10 +234,10 @@ func (r *Room) ender() Sessions {
 // noSessions stands in until Join.
 type noSessions struct{}
 
-func (noSessions) EndSession(context.Context, string) error {
+func (noSessions) EndSession(context.Context, string, storage.SessionEnd) error {
 	return fmt.Errorf("no session store is joined: %w", storage.ErrUnavailable)
 }
 
-func (noSessions) EndSessions(context.Context, string, string) (int, error) {
+func (noSessions) EndSessions(context.Context, string, string, storage.SessionEnd) (int, error) {
 	return 0, fmt.Errorf("no session store is joined: %w", storage.ErrUnavailable)
 }

@@ -24,6 +24,8 @@ type sessionView struct {
 	IP         string                `json:"ip,omitempty"`
 	UserAgent  string                `json:"user_agent,omitempty"`
 	EndedAt    *time.Time            `json:"ended_at,omitempty"`
+	// EndedBy is what ended it: "sign_out", "administrator", "revocation", "reuse" of a refresh token, or "identity".
+	EndedBy storage.SessionEnd `json:"ended_by,omitempty"`
 	// Revoked says that the epoch of everybody or of the application has been raised since: nothing of the session is accepted.
 	Revoked bool `json:"revoked,omitempty"`
 }
@@ -34,7 +36,7 @@ func (r *Room) viewSession(s *storage.Session) sessionView {
 	return sessionView{
 		Revoked: s.EndedAt == nil && revoked,
 		ID:      s.ID, Subject: s.Subject, Client: s.Client, CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt, ExpiresAt: s.ExpiresAt, IP: s.IP,
-		UserAgent: s.UserAgent, EndedAt: s.EndedAt,
+		UserAgent: s.UserAgent, EndedAt: s.EndedAt, EndedBy: s.EndedBy,
 	}
 }
 
@@ -148,12 +150,12 @@ func (r *Room) keptSession(ctx context.Context, sid string, u *storage.User) (*s
 
 // endSession ends one session.
 func (r *Room) endSession(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	return r.endOne(ctx, req, func(*storage.Session) bool { return true }, "iam/sessions:delete")
+	return r.endOne(ctx, req, func(*storage.Session) bool { return true }, "iam/sessions:delete", storage.EndAdministrator)
 }
 
 // endOne ends the session of the path if it counts; one that does not is not there.
 func (r *Room) endOne(
-	ctx context.Context, req *enforce.Request, counts func(*storage.Session) bool, action string,
+	ctx context.Context, req *enforce.Request, counts func(*storage.Session) bool, action string, by storage.SessionEnd,
 ) (enforce.Resolved, error) {
 	sid := req.Params["sid"]
 	s, err := storage.Get[storage.Session](ctx, r.store, sid)
@@ -177,7 +179,7 @@ func (r *Room) endOne(
 		if s == nil {
 			return notFound()
 		}
-		return r.ender().EndSession(ctx, sid)
+		return r.ender().EndSession(ctx, sid, by)
 	}), nil
 }
 
@@ -205,7 +207,7 @@ func (r *Room) endSessionsOf(ctx context.Context, req *enforce.Request) (enforce
 		if e == nil {
 			return notFound()
 		}
-		_, err := r.ender().EndSessions(ctx, subject, "")
+		_, err := r.ender().EndSessions(ctx, subject, "", storage.EndAdministrator)
 		return err
 	}), nil
 }

@@ -108,7 +108,7 @@ type ended struct {
 	now      func() time.Time
 }
 
-func (e *ended) EndSession(ctx context.Context, sid string) error {
+func (e *ended) EndSession(ctx context.Context, sid string, by storage.SessionEnd) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s, err := storage.Get[storage.Session](ctx, e.store, sid)
@@ -116,12 +116,12 @@ func (e *ended) EndSession(ctx context.Context, sid string) error {
 		return err
 	}
 	at := storage.Time(e.now())
-	s.EndedAt = &at
+	s.EndedAt, s.EndedBy = &at, by
 	e.sessions = append(e.sessions, sid)
 	return e.store.Update(ctx, s)
 }
 
-func (e *ended) EndSessions(_ context.Context, subject, except string) (int, error) {
+func (e *ended) EndSessions(_ context.Context, subject, except string, _ storage.SessionEnd) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	what := "all of " + subject

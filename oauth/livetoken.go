@@ -163,7 +163,7 @@ func (s *Server) kill(ctx context.Context, t *liveToken) error {
 	if t.session == nil {
 		return s.deny(ctx, t.claims.ID, time.Unix(t.claims.ExpiresAt, 0))
 	}
-	if err := s.EndSession(ctx, t.session.ID); err != nil && !errors.Is(err, ErrNoSession) {
+	if err := s.EndSession(ctx, t.session.ID, storage.EndRevocation); err != nil && !errors.Is(err, ErrNoSession) {
 		return err
 	}
 	return nil

@@ -142,7 +142,7 @@ func (s *Server) endReused(ctx context.Context, i *issue, record *storage.Sessio
 	if err != nil {
 		return fmt.Errorf("audit: %w: %w", storage.ErrUnavailable, err)
 	}
-	if err := s.EndSession(ctx, record.ID); err != nil && !errors.Is(err, ErrNoSession) {
+	if err := s.EndSession(ctx, record.ID, storage.EndReuse); err != nil && !errors.Is(err, ErrNoSession) {
 		return errors.Join(err, done(ctx, "failed", "not ended"))
 	}
 	if err := done(ctx, "ok", "the refresh token was used before; the session is ended"); err != nil {

@@ -353,7 +353,7 @@ func TestRotationNeverForks(t *testing.T) {
 	}
 	w.want(w.refresh("portal", r.text("refresh_token")), http.StatusBadRequest, "invalid_grant")
 	w.want(w.refresh("portal", head), http.StatusBadRequest, "invalid_grant")
-	if w.sessionOf(r).EndedAt == nil || w.live(r.text("access_token")) {
+	if session := w.sessionOf(r); session.EndedAt == nil || session.EndedBy != storage.EndReuse || w.live(r.text("access_token")) {
 		t.Fatal("the session survived a reuse")
 	}
 }

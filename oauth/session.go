@@ -114,7 +114,7 @@ func (s *Server) beginSession(ctx context.Context, i *issue, given *granted, ref
 
 // EndSession ends a session: its tokens are dead when this returns. It returns ErrNoSession where there is none that
 // lives. It is one compare-and-swap of the session's document, tried again when it is lost.
-func (s *Server) EndSession(ctx context.Context, sid string) error {
+func (s *Server) EndSession(ctx context.Context, sid string, by storage.SessionEnd) error {
 	for range endAttempts {
 		record, err := storage.Get[storage.Session](ctx, s.store, sid)
 		if errors.Is(err, storage.ErrNotFound) || (err == nil && record.EndedAt != nil) {
@@ -124,7 +124,7 @@ func (s *Server) EndSession(ctx context.Context, sid string) error {
 			return fmt.Errorf("end session: %w", err)
 		}
 		now := storage.Time(s.now())
-		record.EndedAt = &now
+		record.EndedAt, record.EndedBy = &now, by
 		record.Epoch++
 		switch err := s.storeEnded(ctx, record, now); {
 		case err == nil:
@@ -180,7 +180,7 @@ func (s *Server) Poll(ctx context.Context, r storage.Reader) error {
 }
 
 // EndSessions ends every session of a subject but the one named except, which may be empty, and returns how many it ended.
-func (s *Server) EndSessions(ctx context.Context, subject, except string) (int, error) {
+func (s *Server) EndSessions(ctx context.Context, subject, except string, by storage.SessionEnd) (int, error) {
 	ended := 0
 	q := storage.Query{Equal: map[string][]string{"subject": {subject}, "ended": {"false"}}, Limit: sessionPage}
 	for {
@@ -192,7 +192,7 @@ func (s *Server) EndSessions(ctx context.Context, subject, except string) (int, 
 			if record.ID == except {
 				continue
 			}
-			switch err := s.EndSession(ctx, record.ID); {
+			switch err := s.EndSession(ctx, record.ID, by); {
 			case err == nil:
 				ended++
 			case !errors.Is(err, ErrNoSession):

@@ -126,7 +126,7 @@ func (s *Server) endAudited(
 	if err != nil {
 		return enforce.Reply{}, fmt.Errorf("audit: %w: %w", storage.ErrUnavailable, err)
 	}
-	if err := s.EndSession(ctx, caller.SID); err != nil {
+	if err := s.EndSession(ctx, caller.SID, storage.EndSignOut); err != nil {
 		err = errors.Join(err, done(ctx, "failed", "not ended"))
 		if errors.Is(err, ErrNoSession) {
 			return enforce.Reply{}, ended(hint)

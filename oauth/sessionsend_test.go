@@ -133,17 +133,17 @@ func TestEndSessions(t *testing.T) {
 	w.user("018f4e7a-0000-7000-8000-000000000002", "eve", nil)
 	first, second := w.person("portal", "ada").text("access_token"), w.person("portal", "ada").text("access_token")
 	eve := w.person("portal", "eve").text("access_token")
-	if n, err := w.server.EndSessions(t.Context(), ada, ""); n != 2 || err != nil {
+	if n, err := w.server.EndSessions(t.Context(), ada, "", storage.EndIdentity); n != 2 || err != nil {
 		t.Fatalf("%d %v", n, err)
 	}
 	if w.live(first) || w.live(second) || !w.live(eve) {
 		t.Fatal("the wrong sessions ended")
 	}
-	if n, err := w.server.EndSessions(t.Context(), ada, ""); n != 0 || err != nil {
+	if n, err := w.server.EndSessions(t.Context(), ada, "", storage.EndIdentity); n != 0 || err != nil {
 		t.Fatalf("%d %v", n, err)
 	}
 	for _, sid := range []string{"nowhere", part(t, first, 1)["sid"].(string)} {
-		if err := w.server.EndSession(t.Context(), sid); !errors.Is(err, oauth.ErrNoSession) || !errors.Is(err, storage.ErrNotFound) {
+		if err := w.server.EndSession(t.Context(), sid, storage.EndSignOut); !errors.Is(err, oauth.ErrNoSession) || !errors.Is(err, storage.ErrNotFound) {
 			t.Fatalf("%s: %v", sid, err)
 		}
 	}

@@ -13,6 +13,7 @@ type Session struct {
 	IP         string        `json:"ip,omitempty"`
 	UserAgent  string        `json:"user_agent,omitempty"`
 	EndedAt    *time.Time    `json:"ended_at,omitempty"`
+	EndedBy    SessionEnd    `json:"ended_by,omitempty"`
 	// Epoch grows when the session ends; a token with a lower one is dead.
 	Epoch int64 `json:"epoch"`
 
@@ -37,6 +38,18 @@ type Session struct {
 	// Generation counts the rotations.
 	Generation int64 `json:"generation,omitempty"`
 }
+
+// SessionEnd is what ended a session.
+type SessionEnd string
+
+// What ends sessions.
+const (
+	EndSignOut       SessionEnd = "sign_out"      // its own subject
+	EndAdministrator SessionEnd = "administrator" // somebody who may end the sessions of others
+	EndRevocation    SessionEnd = "revocation"    // its client, by the refresh token (RFC 7009)
+	EndReuse         SessionEnd = "reuse"         // a refresh token that was used twice
+	EndIdentity      SessionEnd = "identity"      // a change of the subject: password, status, tenant, its end, or all its tokens
+)
 
 // SessionEpochs are the epochs that a session began with.
 type SessionEpochs struct {
