@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"sync"
 	"testing"
 )
@@ -90,4 +91,59 @@ func TestKillKeepsWhatWasAcknowledged(t *testing.T) {
 		c.done()
 	}
 	t.Logf("%d acknowledged applications survived kill -9", len(acknowledged))
+}
+
+// TestARestoredCopyRevivesNoToken puts an older copy of the data back. It has forgotten a revoked token, an ended session and even that
+// every token was revoked; writ recover --revoke-tokens makes good for it before the server serves.
+func TestARestoredCopyRevivesNoToken(t *testing.T) {
+	binaryOnly(t)
+	s := fresh(t, Options{})
+	c := story(t, s).root()
+	a := c.newApp(object{"grants": grants("ledger:read")})
+	u := c.newUser(object{"grants": grants("jobs:read")})
+	front := c.refreshing()
+	revoked := c.token(a)
+	c.askLogin(front, u).wantStatus(200)
+	ended, refresh := c.text("/access_token"), c.text("/refresh_token")
+	c.done()
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	backup := t.TempDir()
+	if err := os.CopyFS(backup, os.DirFS(s.data())); err != nil {
+		t.Fatal(err)
+	}
+
+	s = fresh(t, Options{From: s})
+	c = story(t, s)
+	c.revoke(a, revoked).wantStatus(200)
+	c.dead(revoked)
+	c.revoke(front, refresh).wantStatus(200)
+	c.dead(ended)
+	c.root().delete("/v1/tokens").wantStatus(204)
+	after := c.token(a) // its epoch is one that the copy has never seen
+	c.live(after).done()
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(s.data()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(s.data(), os.DirFS(backup)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(s.data()+"/kek", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := suite.runner.Command(t.Context(), Options{Env: s.storeEnv()}, "recover", "--revoke-tokens"); out.Code != 0 {
+		t.Fatalf("writ recover --revoke-tokens: exit code %d: %s", out.Code, out.Stderr)
+	}
+
+	s = fresh(t, Options{From: s})
+	c = story(t, s)
+	c.step("what was revoked, and what the copy has never seen, is dead")
+	c.dead(revoked).dead(ended).dead(after)
+	c.askRefresh(front, refresh).wantOAuthError(400, "invalid_grant")
+	c.step("secrets and passwords are as they were")
+	c.live(c.token(a)).live(c.login(front, u))
 }

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/writ-authz/writ/policies/enforce"
 	"github.com/writ-authz/writ/storage"
@@ -58,21 +59,36 @@ func (r *Room) revokeAllTokens(ctx context.Context, req *enforce.Request) (enfor
 	w := &write{sequence: sequence, many: true, action: "tokens:revoke_all", target: "tokens"}
 	w.question.Resource = resource(standing{r.directory}, "", "", true)
 	w.question.Resource.Changes = []string{"epoch"}
-	w.apply = raiseGlobalEpoch
+	w.apply = r.raiseGlobalEpoch
 	w.reply = noContent
 	return r.change(req, w), nil
 }
 
-func raiseGlobalEpoch(ctx context.Context, tx storage.Tx) error {
+// RevokeRestored revokes every token from before, on a node that does not serve: a database that was restored from a copy has forgotten
+// what was revoked and ended since the copy was made.
+func (r *Room) RevokeRestored(ctx context.Context) error {
+	err := r.atStart(ctx, "tokens:revoke_all", "tokens", func() (func(context.Context, storage.Tx) error, error) {
+		return r.raiseGlobalEpoch, nil
+	})
+	if err != nil {
+		return fmt.Errorf("revoke every token: %w", err)
+	}
+	return nil
+}
+
+// raiseGlobalEpoch raises it by one at least, and to the milliseconds of the clock where they are more: so it comes out above every raise that
+// a restored database has forgotten.
+func (r *Room) raiseGlobalEpoch(ctx context.Context, tx storage.Tx) error {
+	now := r.config.Now().UnixMilli()
 	setting, err := storage.Get[storage.Setting](ctx, tx, globalEpoch)
 	if errors.Is(err, storage.ErrNotFound) {
-		setting = &storage.Setting{Epoch: 1}
+		setting = &storage.Setting{Epoch: max(1, now)}
 		setting.ID = globalEpoch
 		return tx.Insert(ctx, setting)
 	}
 	if err != nil {
 		return err
 	}
-	setting.Epoch++
+	setting.Epoch = max(setting.Epoch+1, now)
 	return tx.Update(ctx, setting)
 }

@@ -10,13 +10,17 @@ import (
 
 func (c *cli) recoverCommand() *cobra.Command {
 	var read func() sources
+	var revoke bool
 	var print func(any, func(io.Writer)) error
 	cmd := c.command(cobra.Command{
-		Use: "recover", Short: "Give the application root a new secret, on this machine, audited",
+		Use: "recover", Short: "Give the application root a new secret, or end every token after a restore; on this machine, audited",
 		Long: `Give the application root a new secret and print it once. It works on the store itself. The embedded store is for one
 process, so the server must be stopped; beside nodes on MongoDB it runs as it is, with their mongodb_uri and kek_file. The old secrets of
-root end.`,
-		Example: "  writ recover --data-dir /var/lib/writ",
+root end.
+
+With --revoke-tokens it ends every token and session instead. A database that was restored from a copy has forgotten what was revoked since
+the copy was made: run it before the first node serves.`,
+		Example: "  writ recover --data-dir /var/lib/writ\n  writ recover --data-dir /var/lib/writ --revoke-tokens",
 	}, func(cmd *cobra.Command, _ []string) error {
 		config, _, err := loadConfig(read())
 		if err != nil {
@@ -30,6 +34,12 @@ root end.`,
 			return err
 		}
 		defer n.close(context.WithoutCancel(ctx))
+		if revoke {
+			if err := n.room.RevokeRestored(ctx); err != nil {
+				return fmt.Errorf("recover: %w", err)
+			}
+			return print(map[string]string{"revoked": "tokens"}, func(w io.Writer) { fmt.Fprintf(w, "revoked\tevery token\n") })
+		}
 		secret, err := n.room.RecoverRoot(ctx)
 		if err != nil {
 			return fmt.Errorf("recover: %w", err)
@@ -39,5 +49,6 @@ root end.`,
 		})
 	})
 	read, print = c.configFlags(cmd), c.outputFlag(cmd)
+	cmd.Flags().BoolVar(&revoke, "revoke-tokens", false, "end every token and session from before, after a restore")
 	return cmd
 }
