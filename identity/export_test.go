@@ -77,11 +77,6 @@ func (r *Room) HoldPool() (release func()) {
 func (r *Room) Inside() int64 { return r.passwords.inside.Load() }
 func (r *Room) Places() int64 { return r.passwords.room.Load() }
 
-// Calibrate measures the hash pool.
-func (r *Room) Calibrate(ctx context.Context) error {
-	return r.passwords.calibrate(ctx, r.config.Logger)
-}
-
 // PBKDF2SHA256 is the hash of a verifier of another system.
 func PBKDF2SHA256(password string, salt []byte, rounds, size int) []byte {
 	sum, err := pbkdf2.Key(sha256.New, password, salt, rounds, size)

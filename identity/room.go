@@ -178,12 +178,13 @@ func (r *Room) Join(feed Feed, sessions Sessions) {
 	r.feed, r.sessions = feed, sessions
 }
 
-// Run measures the password pool, and then merges the counts of failed attempts with those of other nodes, once a second until ctx is
-// done, and then once more.
+// Calibrate measures what a password hash takes, and sets by it how many may wait for one. Until then few may.
+func (r *Room) Calibrate(ctx context.Context) error {
+	return r.passwords.calibrate(ctx, r.config.Logger)
+}
+
+// Run merges the counts of failed attempts with those of other nodes, once a second until ctx is done, and then once more.
 func (r *Room) Run(ctx context.Context) {
-	if err := r.passwords.calibrate(ctx, r.config.Logger); err != nil && ctx.Err() == nil {
-		r.config.Logger.WarnContext(ctx, "the password pool was not measured; its queue stays short", "error", err)
-	}
 	ticker := time.NewTicker(mergeEvery)
 	defer ticker.Stop()
 	for {

@@ -28,6 +28,8 @@ const (
 	// drainLimit is how long requests in flight may take, and what is queued may be written, after the listeners close.
 	drainLimit    = 25 * time.Second
 	purgeInterval = time.Minute
+	// settleAfter is how long the first requests have the cores to themselves.
+	settleAfter = time.Second
 	// maintainInterval is how often keys are looked at, on average.
 	maintainInterval = time.Minute
 )
@@ -234,7 +236,7 @@ func (n *node) server(handler http.Handler, listener net.Listener, certFile, key
 // background starts what runs beside requests until ctx ends.
 func (n *node) background(ctx context.Context) *sync.WaitGroup {
 	var work sync.WaitGroup
-	work.Go(debug.FreeOSMemory) // compiling the policies and hashing at the start leave more behind than the server needs
+	work.Go(func() { n.settle(ctx) })
 	work.Go(func() { n.pdp.Watch(ctx) })
 	work.Go(func() { n.room.Run(ctx) })
 	work.Go(func() {
@@ -262,6 +264,23 @@ func (n *node) background(ctx context.Context) *sync.WaitGroup {
 		}
 	})
 	return &work
+}
+
+// settle measures the password pool, a moment after the start so that it is not in the way of the first requests, and gives back
+// the memory that this, compiling the policies and hashing at the start leave behind.
+func (n *node) settle(ctx context.Context) {
+	debug.FreeOSMemory()
+	pause := time.NewTimer(settleAfter)
+	defer pause.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-pause.C:
+	}
+	if err := n.room.Calibrate(ctx); err != nil && ctx.Err() == nil {
+		n.logger.WarnContext(ctx, "the password pool was not measured; its queue stays short", "error", err)
+	}
+	debug.FreeOSMemory()
 }
 
 // maintain keeps the keys in the state that is due until ctx ends. Nodes that start together do not ask together.
