@@ -232,15 +232,13 @@ func (c *ceiling) narrow(scopes []string) ([]right, bool, error) {
 	return settle(c.catalogue, intersect(c.catalogue, c.rights, given)), confined, nil
 }
 
-// reserved reports whether a claim is ours alone. Case does not matter: many readers ignore it.
+// reserved reports whether a claim is ours alone. Case does not matter, by any folding of it: many readers, encoding/json among them,
+// ignore it, and take "\u017fub" for "sub".
 func reserved(claim string) bool {
-	switch strings.ToLower(claim) {
-	case "iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "scope", "sid", "tenant", "roles", "groups", "cnf", "act",
-		"may_act", "auth_time", "azp", claimEpochs:
-		return true
-	default:
-		return false
-	}
+	return slices.ContainsFunc([]string{
+		"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "scope", "sid", "tenant", "roles", "groups", "cnf", "act", "may_act",
+		"auth_time", "azp", claimEpochs,
+	}, func(name string) bool { return strings.EqualFold(name, claim) })
 }
 
 // registeredScope is fosite's ScopeStrategy: a scope of which nothing is registered is outside the ceiling, and so is

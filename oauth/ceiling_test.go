@@ -104,7 +104,7 @@ func TestCeilingsHoldAgainstAnyPolicy(t *testing.T) {
 			obligations.Lifetime = &lifetime
 		}
 		if rapid.Bool().Draw(t, "claims granted") {
-			claim := rapid.SampledFrom([]string{"department", "sub", "Scope", "EXP", "writ", "act", "aud", "cnf"}).Draw(t, "claim")
+			claim := rapid.SampledFrom([]string{"department", "sub", "Scope", "EXP", "writ", "act", "aud", "cnf", "\u017fub", "\u017fcope"}).Draw(t, "claim")
 			obligations.Claims = map[string]any{claim: "evil"}
 		}
 		r := w.machine("app", "scope", strings.Join(requested, " "), "tenant", tenant)
@@ -180,7 +180,7 @@ func TestPolicyClaims(t *testing.T) {
 		t.Fatal("not accepted")
 	}
 	for _, reserved := range []string{
-		"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "scope", "sid", "tenant", "roles", "groups", "cnf", "act", "writ", "SUB",
+		"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "scope", "sid", "tenant", "roles", "groups", "cnf", "act", "writ", "SUB", "\u017fub",
 	} {
 		claims = map[string]any{reserved: "x"}
 		w.want(w.machine("app"), http.StatusServiceUnavailable, "temporarily_unavailable")

@@ -27,6 +27,8 @@ const (
 	keyLead = jwksLife + time.Minute
 	// keyMargin is added to the longest life of a token: clocks differ, and a node that lags signs with the key before.
 	keyMargin = 5 * time.Minute
+	// maintainTimeout bounds one maintenance: requests that need a new key wait for it.
+	maintainTimeout = 20 * time.Second
 	// maintainAttempts bounds how often maintenance begins anew because something else was changed meanwhile.
 	maintainAttempts = 5
 )
@@ -43,7 +45,7 @@ type keyLife struct {
 // as long as the token that it is about.
 func (l keyLife) after(ring string) time.Duration {
 	if ring == ringRefresh {
-		return l.sessions + keyMargin
+		return max(l.sessions, l.tokens) + keyMargin // no session ends before the access token that began it
 	}
 	return l.tokens + keyMargin
 }
@@ -253,6 +255,8 @@ func (k *keys) advance(ctx context.Context) ([]string, error) {
 // Maintain brings the keys to the state that is due: it makes next keys, promotes those that were published for long enough, and
 // retires those whose last token has expired. It is to be called about once a minute, on any number of nodes.
 func (s *Server) Maintain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, maintainTimeout)
+	defer cancel()
 	done, err := s.keys.maintain(ctx)
 	if len(done) > 0 {
 		s.logger.InfoContext(ctx, "keys changed", "keys", done)

@@ -72,11 +72,20 @@ func (s *Server) living(ctx context.Context, raw string) (*liveToken, error) {
 	return alive(s.livingAccess(ctx, raw))
 }
 
-// revocable returns a token that can be revoked, or nil. Of a refresh token this asks less than living: any that this server made
-// stands for its session, so one that was exchanged already ends the session too. Whoever presents it wants the session to be over.
+// revocable returns a token that can be revoked, or nil. This asks less than living. An access token that is not accepted now may be
+// accepted later, when a window begins or a tenant is enabled again, so only one that has expired or is revoked already needs nothing.
+// Any refresh token that this server made stands for its session, so one that was exchanged already ends the session too: whoever
+// presents it wants the session to be over.
 func (s *Server) revocable(ctx context.Context, raw string) (*liveToken, error) {
 	if !strings.HasPrefix(raw, refreshPrefix) {
-		return alive(s.livingAccess(ctx, raw))
+		token, err := s.genuine(raw)
+		if err != nil {
+			return alive(nil, err)
+		}
+		if s.now().Unix() >= token.claims.ExpiresAt || s.denied.denied(token.claims.ID) {
+			return nil, nil
+		}
+		return accessOf(token.claims), nil
 	}
 	f, err := s.familyOf(ctx, raw)
 	if err != nil {
@@ -94,15 +103,19 @@ func (s *Server) livingAccess(ctx context.Context, raw string) (*liveToken, erro
 		return nil, errDead
 	}
 	// Where the holder is, nobody knows here.
-	holder, err := s.holder(ctx, token, netip.Addr{})
-	if err != nil {
+	if _, err := s.holder(ctx, token, netip.Addr{}); err != nil {
 		return nil, err
 	}
-	t := &liveToken{claims: token.claims}
-	if holder.UserToken {
-		t.user = holder.ID
+	return accessOf(token.claims), nil
+}
+
+// accessOf is an access token; the user is its subject, unless that is the client itself.
+func accessOf(c *claims) *liveToken {
+	t := &liveToken{claims: c}
+	if c.Subject != c.ClientID {
+		t.user = c.Subject
 	}
-	return t, nil
+	return t
 }
 
 // livingRefresh is a refresh token that could be exchanged now.
@@ -110,6 +123,13 @@ func (s *Server) livingRefresh(ctx context.Context, raw string) (*liveToken, err
 	session, err := s.refreshSession(ctx, raw)
 	if err != nil {
 		return nil, err
+	}
+	app, err := s.application(string(session.Client))
+	if err != nil {
+		return nil, fmt.Errorf("refresh token: %w", err)
+	}
+	if app == nil || !contains(app.GrantTypes, grantRefreshToken) {
+		return nil, errDead
 	}
 	if session.Tenant != "" && !s.directory.TenantEnabled(string(session.Tenant)) {
 		return nil, errDead

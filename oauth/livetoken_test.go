@@ -1,6 +1,7 @@
 package oauth_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -79,6 +80,9 @@ func TestI07DeadRefreshTokensAreInactive(t *testing.T) {
 		},
 		"epoch of all": func(w *world, _ reply) { w.directory.global = 1 },
 		"user gone":    func(w *world, _ reply) { delete(w.directory.users, ada) },
+		"the client refreshes no more": func(w *world, _ reply) {
+			w.application("portal", nil, func(a *storage.Application) { a.GrantTypes = []string{"password"} })
+		},
 		"revoked": func(w *world, first reply) {
 			w.wantRevoked(w.revoke("portal", first.text("refresh_token")))
 		},
@@ -214,5 +218,58 @@ func TestV06PublicClientRevokesItsRefreshToken(t *testing.T) {
 	w.wantRevoked(w.send("/oauth2/revoke", form.Encode()))
 	if w.live(first.text("access_token")) {
 		t.Error("the access token lives")
+	}
+}
+
+// What a window or a disabled tenant keeps from being accepted now may be accepted later: revoked is revoked.
+func TestV01ATokenThatSleepsIsRevoked(t *testing.T) {
+	w := refreshing(t)
+	token := w.login().text("access_token")
+	w.user(ada, "ada", nil, func(i *policies.Identity) { i.NotAfter = w.now() })
+	if w.live(token) {
+		t.Fatal("accepted outside the window of its user")
+	}
+	w.want(w.revoke("other", token), http.StatusBadRequest, "unauthorized_client")
+	w.wantRevoked(w.revoke("portal", token))
+	w.user(ada, "ada", nil)
+	if w.live(token) {
+		t.Error("accepted again, after it was revoked")
+	}
+}
+
+// A node that could not read the store for longer than the clocks may be apart misses nothing of what others revoked meanwhile.
+func TestRevocationsOfALongOutageAreNotMissed(t *testing.T) {
+	w := refreshing(t)
+	w.application("app", nil)
+	token, first := w.machine("app").text("access_token"), w.login()
+	other, err := oauth.Open(t.Context(), w.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	poll := func() {
+		t.Helper()
+		if err := other.Poll(t.Context(), w.store); err != nil {
+			t.Fatal(err)
+		}
+	}
+	accepts := func(token string) bool {
+		_, err := other.Token(t.Context(), token)
+		return err == nil
+	}
+	poll()
+	w.wantRevoked(w.revoke("app", token))
+	w.wantRevoked(w.revoke("portal", first.text("refresh_token")))
+	w.advance(10 * time.Minute)
+	if !accepts(token) || !accepts(first.text("access_token")) {
+		t.Fatal("the other node knows already")
+	}
+	w.store.down.Store(true)
+	if err := other.Poll(t.Context(), w.store); !errors.Is(err, storage.ErrUnavailable) {
+		t.Fatalf("a poll in the outage: %v", err)
+	}
+	w.store.down.Store(false)
+	poll()
+	if accepts(token) || accepts(first.text("access_token")) {
+		t.Error("what was revoked in the outage is accepted after it")
 	}
 }

@@ -156,10 +156,12 @@ const pollBack = 30 * time.Second
 
 var _ storage.Poller = (*Server)(nil)
 
-// Poll takes in the sessions that other nodes have ended and the tokens that they denied. What it has seen before changes nothing.
+// Poll takes in the sessions that other nodes have ended and the tokens that they denied, from pollBack before the last poll that
+// succeeded: what was told while the store could not be read, or while this clock was ahead, is not missed. What it has seen before
+// changes nothing. It must not run beside itself.
 func (s *Server) Poll(ctx context.Context, r storage.Reader) error {
 	now := s.now()
-	q := storage.Query{After: storage.RevocationID(now.Add(-pollBack), ""), Limit: sessionPage}
+	q := storage.Query{After: storage.RevocationID(earlier(now, s.polled).Add(-pollBack), ""), Limit: sessionPage}
 	for {
 		page, err := storage.List[storage.Revocation](ctx, r, q)
 		if err != nil {
@@ -174,6 +176,7 @@ func (s *Server) Poll(ctx context.Context, r storage.Reader) error {
 			s.ended.note(notice.SID, notice.Epoch, notice.ExpiresAt, now)
 		}
 		if len(page) < sessionPage {
+			s.polled = now
 			return nil
 		}
 	}
