@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/pbkdf2"
 	"crypto/sha256"
+	"time"
 
 	"github.com/writ-authz/writ/storage"
 )
@@ -76,6 +77,12 @@ func (r *Room) HoldPool() (release func()) {
 // Inside is how many hash or wait, Places the most of them.
 func (r *Room) Inside() int64 { return r.passwords.inside.Load() }
 func (r *Room) Places() int64 { return r.passwords.room.Load() }
+
+// MostHeld is the most whose refusal waits; Held is how many do, and HoldBack sets for how long.
+const MostHeld = mostHeld
+
+func (r *Room) Held() int64              { return r.passwords.held.Load() }
+func (r *Room) HoldBack(d time.Duration) { r.passwords.holdBack = d }
 
 // PBKDF2SHA256 is the hash of a verifier of another system.
 func PBKDF2SHA256(password string, salt []byte, rounds, size int) []byte {

@@ -19,12 +19,15 @@ const (
 	leastQueue  = 4
 	mostQueue   = 16
 	longestWait = 350 * time.Millisecond
+	// holdBack is how long one who finds no place waits for the refusal, while no more than mostHeld do.
+	holdBack = 250 * time.Millisecond
+	mostHeld = 1024
 	// calibrations is how many hashes are measured; the fastest counts, because the others were disturbed.
 	calibrations = 2
 )
 
 // hasher runs slow hashes in a bounded pool: one at a time on each core, and a short queue. What does not fit is
-// storage.ErrUnavailable at once.
+// storage.ErrUnavailable.
 type hasher struct {
 	rand io.Reader
 	now  func() time.Time
@@ -35,13 +38,16 @@ type hasher struct {
 	inside, room atomic.Int64
 	decoy        phc
 	hashes, full atomic.Int64
+	// held counts those whose refusal waits, for so long.
+	held     atomic.Int64
+	holdBack time.Duration
 }
 
 func newHasher(rand io.Reader, now func() time.Time, hashed func(time.Duration)) (*hasher, error) {
 	if hashed == nil {
 		hashed = func(time.Duration) {}
 	}
-	h := &hasher{rand: rand, now: now, hashed: hashed, slots: make(chan struct{}, runtime.GOMAXPROCS(0)), decoy: emptyPHC()}
+	h := &hasher{rand: rand, now: now, hashed: hashed, slots: make(chan struct{}, runtime.GOMAXPROCS(0)), decoy: emptyPHC(), holdBack: holdBack}
 	h.room.Store(h.places(leastQueue))
 	if _, err := io.ReadFull(rand, h.decoy.salt); err != nil {
 		return nil, fmt.Errorf("make the decoy: %w", err)
@@ -59,6 +65,7 @@ func (h *hasher) places(queue int64) int64 { return int64(cap(h.slots)) * (1 + q
 func (h *hasher) run(ctx context.Context, hash func()) error {
 	if !h.enter() {
 		h.full.Add(1)
+		h.hold(ctx)
 		return fmt.Errorf("the password pool is full: %w", storage.ErrUnavailable)
 	}
 	defer h.inside.Add(-1)
@@ -73,6 +80,21 @@ func (h *hasher) run(ctx context.Context, hash func()) error {
 	hash()
 	h.hashed(h.now().Sub(started))
 	return nil
+}
+
+// hold lets a refusal wait, at the cost of nothing but memory: a flood of those who try again at once would take with refusals what
+// the pool leaves to everybody else.
+func (h *hasher) hold(ctx context.Context) {
+	defer h.held.Add(-1)
+	if h.held.Add(1) > mostHeld {
+		return
+	}
+	wait := time.NewTimer(h.holdBack)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+	}
 }
 
 func (h *hasher) enter() bool {

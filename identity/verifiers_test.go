@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -243,6 +244,7 @@ func TestSP8TheHashPoolIsBounded(t *testing.T) {
 	secret := w.application("machine", "")
 	hashed.Store(0)
 	before := w.room.PasswordHashes()
+	w.room.HoldBack(0)
 	release := w.room.HoldPool()
 	places := w.room.Places()
 	var group sync.WaitGroup
@@ -278,6 +280,42 @@ func TestSP8TheHashPoolIsBounded(t *testing.T) {
 	equal(t, "hashes", w.room.PasswordHashes()-before, places)
 	equal(t, "hashes that were told", hashed.Load(), places)
 	must(t, w.check(home, "ada", goodPassword))
+}
+
+// Who finds the pool full is held back, so that a flood of refusals costs no time of a core; how many are held is bounded, too.
+func TestSP8AFloodOfRefusalsIsHeldBack(t *testing.T) {
+	w := newWorld(t)
+	w.user("ada", "")
+	w.room.HoldBack(time.Hour)
+	release := w.room.HoldPool()
+	ctx, cancel := context.WithCancel(t.Context())
+	var logins sync.WaitGroup
+	for range w.room.Places() {
+		logins.Go(func() {
+			if err := w.check(home, "ada", goodPassword); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	waitFor(t, func() bool { return w.room.Inside() == w.room.Places() })
+	var refused atomic.Int64
+	for range identity.MostHeld {
+		logins.Go(func() {
+			if _, _, err := w.room.Check(ctx, home, "ada", goodPassword); errors.Is(err, storage.ErrUnavailable) {
+				refused.Add(1)
+			}
+		})
+	}
+	waitFor(t, func() bool { return w.room.Held() == identity.MostHeld })
+	if err := w.check(home, "ada", goodPassword); !errors.Is(err, storage.ErrUnavailable) {
+		t.Fatalf("one too many to be held: %v, want a refusal at once", err)
+	}
+	equal(t, "refusals that wait", refused.Load(), 0)
+	cancel()
+	release()
+	logins.Wait()
+	equal(t, "refused when they went away", refused.Load(), identity.MostHeld)
+	equal(t, "held", w.room.Held(), 0)
 }
 
 func TestTheQueueIsCutToWhatAHashTakes(t *testing.T) {
