@@ -125,6 +125,20 @@ func TestAChangeOnOneNodeBindsOnAnother(t *testing.T) {
 				func() { b.token(second) },
 				func() { b.ask(second, "grant_type", "client_credentials").wantOAuthError(401, "invalid_client") }
 		}},
+		{"a secret is revoked: its tokens, and no others", func(a, b *scenario) (change, before, after func()) {
+			made := a.newApp(object{})
+			a.post("/v1/applications/"+made.ID+"/secrets", object{"label": "second"}).wantStatus(201)
+			second := app{ID: made.ID, Secret: a.text("/value"), SecretID: a.text("/id")}
+			kept, gone := a.token(made), a.token(second)
+			return func() { a.delete("/v1/applications/" + made.ID + "/secrets/" + second.SecretID).wantStatus(204) },
+				func() { b.live(gone).live(kept) }, func() { b.dead(gone).live(kept) }
+		}},
+		{"an application's tokens are revoked", func(a, b *scenario) (change, before, after func()) {
+			made := a.newApp(object{})
+			token := a.token(made)
+			return func() { a.delete("/v1/applications/" + made.ID + "/tokens").wantStatus(204) },
+				func() { b.live(token) }, func() { b.dead(token) }
+		}},
 		{"a key is rotated at once", func(a, b *scenario) (change, before, after func()) {
 			made, old, fresh := a.newApp(object{}), a.activeKey("access", "ES256"), ""
 			return func() {
@@ -141,6 +155,11 @@ func TestAChangeOnOneNodeBindsOnAnother(t *testing.T) {
 					fresh = a.activeKey("access", "ES256")
 				}, func() { token = b.signedBy(made, old); b.live(token) },
 				func() { b.dead(token); b.live(b.signedBy(made, fresh)) }
+		}},
+		{"every token is revoked", func(a, b *scenario) (change, before, after func()) { // last: root's cached ones, too
+			a.as(basic("root", a.s.Secret))
+			token := a.token(a.newApp(object{}))
+			return func() { a.delete("/v1/tokens").wantStatus(204) }, func() { b.live(token) }, func() { b.dead(token) }
 		}},
 	} {
 		var took []time.Duration
@@ -399,8 +418,10 @@ func TestAnOutageOfTheDatabaseIsNoDenial(t *testing.T) {
 	c := story(t, s).root()
 	u := c.newUser(object{"grants": grants("ledger:read")})
 	a := c.newApp(object{"grants": grants("ledger:read")})
-	front := c.front()
+	front := c.refreshing()
 	token := c.token(a)
+	c.askLogin(front, u).wantStatus(200)
+	refresh := c.text("/refresh_token")
 	c.done()
 	for name, end := range map[string]func() error{"SIGTERM": db.stop, "kill -9": db.kill} {
 		c.step("before " + name)
@@ -435,6 +456,21 @@ func TestAnOutageOfTheDatabaseIsNoDenial(t *testing.T) {
 			outage = w.err
 			refused <- time.Since(ended)
 		}()
+		writing := map[string]func(w *scenario){
+			"a login":      func(w *scenario) { w.askLogin(front, u) },
+			"a refresh":    func(w *scenario) { w.askRefresh(front, refresh) },
+			"a revocation": func(w *scenario) { w.revoke(a, token) },
+		}
+		var atOnce sync.WaitGroup
+		for what, attempt := range writing {
+			atOnce.Go(func() {
+				w := &scenario{t: t, s: s, next: http.Header{}}
+				attempt(w)
+				w.wantOAuthError(503, "temporarily_unavailable")
+				w.header("Retry-After")
+				w.expect(what + " after " + name)
+			})
+		}
 		served := 0
 		for c.err == nil && serves(ask, 200) {
 			c.want("/decision", true)
@@ -450,15 +486,18 @@ func TestAnOutageOfTheDatabaseIsNoDenial(t *testing.T) {
 		if outage != nil {
 			c.fail("administration without a database: %v", outage)
 		}
+		atOnce.Wait()
 		c.as("").get("/readyz").wantStatus(503)
 		c.get("/livez").wantStatus(200)
 		c.get("/.well-known/jwks.json").wantStatus(200)
 		c.root()
 		for what, attempt := range map[string]func(){
-			"a list":   func() { c.get("/v1/users") },
-			"a token":  func() { c.ask(a, "grant_type", "client_credentials") },
-			"a bearer": func() { c.as(bearer(token)).get("/v1/me"); c.root() },
-			"a login":  func() { c.askLogin(front, u) },
+			"a list":       func() { c.get("/v1/users") },
+			"a token":      func() { c.ask(a, "grant_type", "client_credentials") },
+			"a bearer":     func() { c.as(bearer(token)).get("/v1/me"); c.root() },
+			"a login":      func() { c.askLogin(front, u) },
+			"a refresh":    func() { c.askRefresh(front, refresh) },
+			"a revocation": func() { c.revoke(a, token) },
 		} {
 			attempt()
 			c.wantStatus(503)
@@ -481,7 +520,9 @@ func TestAnOutageOfTheDatabaseIsNoDenial(t *testing.T) {
 			c.wantStatus(201)
 		})
 		c.token(a)
-		c.live(token)
+		c.live(token) // nobody was told that it was revoked
+		c.askRefresh(front, refresh).wantStatus(200)
+		refresh = c.text("/refresh_token")
 		c.get("/v1/users/" + u.ID).wantStatus(200)
 		c.as("").get("/readyz").wantStatus(200)
 		c.root().done()

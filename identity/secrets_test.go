@@ -77,6 +77,27 @@ func TestF28AServerMadeSecretTakesNoSlowHashAndNoStoreCall(t *testing.T) {
 	equal(t, "store calls", w.store.calls.Load()-calls, 0)
 }
 
+// PO-05: what the token and the introspection endpoints ask of the directory is in memory once it was asked.
+func TestPO05AWarmDirectoryCostsNoStoreCall(t *testing.T) {
+	w := newWorld(t)
+	id, secret := w.user("ada", ""), w.application("billing", "")
+	ask := func() {
+		w.works("billing", secret, true)
+		for kind, name := range map[string]string{"user": id, "application": "billing"} {
+			_, err := w.room.Subject(t.Context(), kind, name)
+			must(t, err)
+		}
+		_, err := w.room.Application("billing")
+		must(t, err)
+		must(t, w.room.Fresh())
+	}
+	ask()
+	w.room.Close() // when the secret was used last is written beside
+	before := w.store.calls.Load()
+	ask()
+	equal(t, "store calls", w.store.calls.Load()-before, 0)
+}
+
 func TestF08UnknownApplicationsAndWrongSecretsCostTheSame(t *testing.T) {
 	w := newWorld(t)
 	w.application("a", "")

@@ -237,3 +237,18 @@ func FuzzIntrospection(f *testing.F) {
 		}
 	})
 }
+
+// PO-05, for every kind of token: what is warm is answered from memory.
+func TestPO05IntrospectionOfAnyTokenReadsNoStore(t *testing.T) {
+	w := peopled(t)
+	w.application("sealed", nil, opaque)
+	tokens := map[string]string{"portal": w.person("portal", "ada").text("access_token"), "sealed": w.machine("sealed").text("access_token")}
+	before := w.store.calls.Load()
+	for id, token := range tokens {
+		for range 2 {
+			if r := w.introspect(id, token); r.JSON["active"] != true || w.store.calls.Load() != before {
+				t.Errorf("%s: %s, %d store calls", id, r.Body, w.store.calls.Load()-before)
+			}
+		}
+	}
+}

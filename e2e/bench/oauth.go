@@ -177,7 +177,7 @@ func (w *world) flood() load {
 
 // oauthScenarios are those of the OAuth endpoints.
 func oauthScenarios() []scenario {
-	return []scenario{
+	scenarios := []scenario{
 		{name: "token-es256", what: "client_credentials, JWT ES256, Basic", load: func(w *world) load { return w.tokens(w.oauth.es256, "ey") }},
 		{name: "token-rs256", what: "client_credentials, JWT RS256, Basic", load: func(w *world) load { return w.tokens(w.oauth.rs256, "ey") }},
 		{name: "token-opaque", what: "client_credentials, opaque, Basic", load: func(w *world) load { return w.tokens(w.oauth.opaque, "sat_") }},
@@ -204,4 +204,11 @@ func oauthScenarios() []scenario {
 			beside: (*world).flood, besideConnections: floodConnections,
 		},
 	}
+	for _, of := range []string{"token-rs256", "token-opaque", "introspect-opaque", "introspect-jwt-seen", "refresh"} {
+		scenarios = append(scenarios, scenario{
+			name: of + "-flooded", what: of + " at a tenth of its rate, beside that flood", as: of, part: besideFlood,
+			beside: (*world).flood, besideConnections: floodConnections,
+		})
+	}
+	return scenarios
 }
