@@ -203,7 +203,7 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 		before = &storage.User{}
 	}
 	// The slow hashes come before the sequence is read: see prepare.
-	proof, state, err := r.provePassword(ctx, req, before, in.Current, in.New)
+	proof, state, unchanged, err := r.provePassword(ctx, req, before, in.Current, in.New)
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
@@ -216,6 +216,7 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 	w.question = oneself(v, req)
 	w.question.Resource.Changes = []string{"password"}
 	w.question.Resource.Proof = proof
+	w.late = unchanged // only to who may replace it: to others it would tell whether a guess is right
 	current, err := r.storedUser(ctx, req.Caller.ID)
 	if err != nil {
 		return enforce.Resolved{}, fmt.Errorf("read the caller: %w", err)
@@ -255,43 +256,44 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 	return r.change(req, w), nil
 }
 
-// provePassword says how the present password was proved and makes the state of the new one. A wrong present one is a 400, and so
-// is a new one that is the old one: it would leave a temporary password in use.
+// provePassword says how the present password was proved and makes the state of the new one. A wrong present one is a 400. A new one
+// that is the old one is unchanged, which is a 400 too, but for those alone who may replace it: it would leave a temporary password in
+// use. The hashes are the same for all.
 func (r *Room) provePassword(
 	ctx context.Context, req *enforce.Request, u *storage.User, current enforce.Field[string], fresh string,
-) (proof string, state storage.Password, err error) {
+) (proof string, state storage.Password, unchanged, err error) {
 	normal, err := r.acceptPassword(fresh, "/new_password", u, req.Caller.ClientID)
 	if err != nil {
-		return "", storage.Password{}, err
+		return "", storage.Password{}, nil, err
 	}
 	proof = "none"
 	if current.Set && !current.Null {
 		attempt, err := r.people.admit(u.UsernameKey, current.Value, req.Caller.Address)
 		if err != nil {
-			return "", storage.Password{}, err
+			return "", storage.Password{}, nil, err
 		}
 		ok, err := r.verifyPassword(ctx, u.Password.Verifier, current.Value)
 		if err != nil {
-			return "", storage.Password{}, err
+			return "", storage.Password{}, nil, err
 		}
 		if !ok {
 			if attempt.failed() {
 				r.logins.failed(ctx, "me:password", u, attempt.name(), faultWrong)
 			}
-			return "", storage.Password{}, enforce.BadRequest("wrong_password", "/current_password", "this is not the present password")
+			return "", storage.Password{}, nil, enforce.BadRequest("wrong_password", "/current_password", "this is not the present password")
 		}
 		attempt.succeeded()
 		proof = "password"
 	}
 	same, err := r.verifyPassword(ctx, u.Password.Verifier, normal)
 	if err != nil {
-		return "", storage.Password{}, err
+		return "", storage.Password{}, nil, err
 	}
 	if same {
-		return "", storage.Password{}, enforce.BadRequest("same_password", "/new_password", "this is the present password; choose another")
+		unchanged = enforce.BadRequest("same_password", "/new_password", "this is the present password; choose another")
 	}
 	state, err = r.newPassword(ctx, normal, req.Now)
-	return proof, state, err
+	return proof, state, unchanged, err
 }
 
 // replaceSecret revokes the secret that the caller proved, or authenticated with, and answers with a new one.
