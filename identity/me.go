@@ -322,7 +322,7 @@ func (r *Room) replaceSecret(ctx context.Context, req *enforce.Request) (enforce
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
-	fresh, err := r.newSecret(current.ID, current.Retrievable, secretFields{Label: labelOf(current, old)}, req.Now)
+	fresh, err := r.newSecret(current.ID, current.Retrievable, succeeding(current, old), req.Now)
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
@@ -332,6 +332,9 @@ func (r *Room) replaceSecret(ctx context.Context, req *enforce.Request) (enforce
 	w.version, w.meta = current.Version, current.Meta
 	r.askSecrets(req, w, v, current, &next)
 	w.question.Resource.Proof = proof
+	if !hasSecret(current) {
+		w.late = conflictError("no_secret", "", "this application does not prove itself with a secret")
+	}
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
 		if err := fresh.keep(ctx, tx); err != nil {
 			return err
@@ -369,13 +372,14 @@ func (r *Room) proveSecret(
 	return "none", req.Caller.SecretID, nil
 }
 
-func labelOf(a *storage.Application, sid string) string {
+// succeeding is what a secret keeps of the one that it replaces: whoever limited that one limited what its holder can make of it.
+func succeeding(a *storage.Application, sid string) secretFields {
 	for _, s := range a.Secrets {
 		if s.ID == sid {
-			return s.Label
+			return secretFields{Label: s.Label, ExpiresAt: s.ExpiresAt}
 		}
 	}
-	return ""
+	return secretFields{}
 }
 
 func (r *Room) listMySessions(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {

@@ -34,7 +34,11 @@ func TestL19OnesOwnPassword(t *testing.T) {
 	id := w.user("ada", `,"grants":[{"resource":"ledger","action":"read"}]`)
 	const fresh = "quiet-harbor-9981"
 	narrow := w.as("user:ada,scope=me:password")
-	narrow.post("/v1/me/password", `{"new_password":"`+fresh+`"}`).refused("proof_required")
+	for _, guess := range []string{fresh, goodPassword} { // it does not tell which one is right
+		hashes := w.room.PasswordHashes()
+		narrow.post("/v1/me/password", `{"new_password":"`+guess+`"}`).refused("proof_required")
+		equal(t, "hashes", w.room.PasswordHashes()-hashes, 2)
+	}
 	narrow.post("/v1/me/password", `{"current_password":"wrong-wrong-wrong","new_password":"`+fresh+`"}`).bad("/current_password")
 	narrow.post("/v1/me/password", `{"current_password":"`+goodPassword+`","new_password":"short"}`).bad("/new_password")
 	narrow.post("/v1/me/password", `{"current_password":"`+goodPassword+`","new_password":"`+goodPassword+`"}`).bad("/new_password")
@@ -125,6 +129,18 @@ func TestG11AnApplicationReplacesItsOwnSecret(t *testing.T) {
 	root := w.as("application:root,basic").post("/v1/me/password", `{}`).is(200).text("value")
 	w.works("root", rootSecret, false)
 	w.works("root", root, true)
+}
+
+// Who limited a secret limited what its holder can make of it.
+func TestAReplacedSecretKeepsItsExpiry(t *testing.T) {
+	w := newWorld(t)
+	w.application("a", "")
+	brief := w.root().post("/v1/applications/a/secrets", `{"label":"brief","expires_at":"2026-06-08T00:00:00.000Z"}`).is(201).text("value")
+	r := w.as("application:a,scope=me:password").post("/v1/me/password", `{"current_secret":"`+brief+`"}`).is(200)
+	equal(t, "expiry and label", r.text("expires_at")+" "+r.text("label"), "2026-06-08T00:00:00Z brief")
+	w.works("a", r.text("value"), true)
+	w.root().patch("/v1/applications/a", `{"token_endpoint_auth_method":"none"}`).is(200)
+	equal(t, "code", w.as("application:a").post("/v1/me/password", `{}`).is(409).text("code"), "no_secret")
 }
 
 func TestP05ACallerOfAnotherIssuerIsWhomWritKnows(t *testing.T) {
