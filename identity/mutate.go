@@ -118,7 +118,8 @@ func (r *Room) change(req *enforce.Request, w *write) enforce.Resolved {
 	if w.unnamed {
 		w.question.Resource.ID = ""
 	}
-	w.detail.Conditional = w.condition.match.given || w.version == 0 || !w.condition.possible
+	w.detail.Conditional = w.condition.match.given && !w.condition.match.any || // "*" names no version
+		w.version == 0 || !w.condition.possible
 	w.question.Resource.AfterDetail = w.detail.json()
 	return enforce.Resolved{
 		Question: w.question,

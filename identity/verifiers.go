@@ -29,12 +29,16 @@ const (
 	variantI  = "argon2i"
 )
 
-// The most that a verifier from elsewhere may cost. The bounds keep a stored or imported one from taking the machine.
+// The most that a verifier from elsewhere may cost. Whoever fails a login at it takes a place of the pool for so long, so the bounds are on
+// the work and not on each parameter alone.
 const (
+	// maxArgonWork is memory (KiB) times passes, maxArgonThreads what one place of the pool may use beside it.
+	maxArgonWork    = 8 * argonMemory * argonTime
+	maxArgonThreads = 4
 	maxArgonMemory  = 256 * 1024 // KiB
 	maxArgonTime    = 16
 	minBcryptCost   = 4
-	maxBcryptCost   = 14
+	maxBcryptCost   = 13
 	minPBKDF2Rounds = 1_000
 	maxPBKDF2Rounds = 2_000_000
 	// bcryptBytes is as much of a password as bcrypt reads.
@@ -113,9 +117,9 @@ func parsePHC(text string) (phc, error) {
 	}
 	memory, err1 := cost(costs[0], "m=", 8, maxArgonMemory)
 	passes, err2 := cost(costs[1], "t=", 1, maxArgonTime)
-	threads, err3 := cost(costs[2], "p=", 1, 16)
+	threads, err3 := cost(costs[2], "p=", 1, maxArgonThreads)
 	salt, hash, err4 := saltAndHash(parts[4], parts[5])
-	if errors.Join(err1, err2, err3, err4) != nil {
+	if errors.Join(err1, err2, err3, err4) != nil || uint64(memory)*uint64(passes) > maxArgonWork {
 		return phc{}, errVerifier
 	}
 	return phc{variant: parts[1], memory: memory, time: passes, threads: uint8(threads), salt: salt, hash: hash}, nil

@@ -56,6 +56,10 @@ func TestVerifiersOfOtherSystemsAreReadWithinBounds(t *testing.T) {
 		"$argon2id$v=16$m=19456,t=2,p=1$" + salt + "$" + hash:       false,
 		"$argon2id$v=19$m=99999999,t=2,p=1$" + salt + "$" + hash:    false,
 		"$argon2id$v=19$m=19456,t=999,p=1$" + salt + "$" + hash:     false,
+		"$argon2id$v=19$m=65536,t=3,p=4$" + salt + "$" + hash:       true, // RFC 9106, second choice
+		"$argon2id$v=19$m=65536,t=3,p=5$" + salt + "$" + hash:       false,
+		"$argon2id$v=19$m=262144,t=1,p=1$" + salt + "$" + hash:      true,
+		"$argon2id$v=19$m=262144,t=2,p=1$" + salt + "$" + hash:      false, // either within bounds, both together not
 		"$argon2id$v=19$m=19456,t=2$" + salt + "$" + hash:           false,
 		"$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$":              false,
 		"$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$" + hash + "$": false,
@@ -63,7 +67,8 @@ func TestVerifiersOfOtherSystemsAreReadWithinBounds(t *testing.T) {
 
 		"$2a$05$" + rest:       true,
 		"$2b$05$" + rest:       true,
-		"$2y$14$" + rest:       true,
+		"$2y$13$" + rest:       true,
+		"$2y$14$" + rest:       false,
 		"$2x$05$" + rest:       false,
 		"$2a$03$" + rest:       false,
 		"$2a$15$" + rest:       false,
