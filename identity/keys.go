@@ -160,6 +160,7 @@ func (r *Room) deleteKey(ctx context.Context, req *enforce.Request) (enforce.Res
 		return r.change(req, w), nil
 	}
 	w.version, w.meta = k.Version, k.Meta
+	w.question.Resource.Changes = []string{"delete"}
 	return r.changeKeys(req, w, func(ctx context.Context) ([]*storage.Key, error) {
 		return r.keyring().RetireKey(ctx, r.store, kid)
 	}, func(*storage.Key, bool) enforce.Reply { return noContent() }), nil

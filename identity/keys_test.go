@@ -89,6 +89,8 @@ func TestWhoMayNotChangeKeysMakesNone(t *testing.T) {
 	reader.post("/v1/keys", `{"ring":"access","alg":"ES256"}`).refused("not_granted")
 	reader.del("/v1/keys/key-x").refused("not_granted")
 	w.as("application:root,scope=keys:read").del("/v1/keys/key-x").refused("insufficient_scope")
+	w.application("keeper", `,"grants":[{"resource":"keys","action":"*"}]`)
+	w.as("application:keeper").del("/v1/keys/key-x").refused("root_only") // it would end tokens of everybody
 	if w.keys.asked != nil {
 		t.Fatalf("keys were worked on: %v", w.keys.asked)
 	}

@@ -272,7 +272,7 @@ referring_in_reach if {
 # title: Appointments
 # description: |
 #   Only a full administrator gives a role that policy data marks as administrative, brings back the id of a
-#   deleted identity, or revokes the tokens of everybody.
+#   deleted identity, or revokes the tokens of everybody, in so many words or by retiring a key.
 # labels:
 #   rule: admin.appointed
 # scope: document
@@ -289,12 +289,21 @@ appointed if {
 # METADATA
 # title: Revoking the tokens of everybody
 # description: |
-#   Every token of every identity ends, also of those that the caller does not dominate.
+#   Every token of every identity ends, also of those that the caller does not dominate. Retiring a key at once
+#   ends whatever it made.
 # labels:
 #   rule: admin.revoking_everybody
+# scope: document
+default revoking_everybody := false
+
 revoking_everybody if {
 	input.resource.type == "tokens"
 	input.action.name == "revoke_all"
+}
+
+revoking_everybody if {
+	input.resource.type == "keys"
+	input.resource.changes.delete
 }
 
 # METADATA

@@ -28,6 +28,24 @@ test_ones_own_tokens_are_no_lockout if {
 	answers(asks(revoker, request), [])
 }
 
+retiring := on("keys", "k1", "write", {"changes": {"delete": true}, "detail": {"conditional": true, "references": {}}})
+
+test_retiring_a_key[note] if {
+	keeper := {"keys": {"write": {"own": always}}}
+	some note, tc in {
+		"full administrator": {"subject": owner, "given": {}, "want": []},
+		"keeper of keys": {"subject": user("kim", {"grants": {"": keeper}}), "given": {}, "want": ["root_only"]},
+		"a narrow token": {"subject": owner, "given": scoped_to({"keys": {"write": true}}), "want": ["root_only"]},
+		"without the right": {"subject": anybody, "given": {}, "want": ["not_granted"]},
+	}
+	answers(object.union(asks(tc.subject, retiring), tc.given), tc.want)
+}
+
+test_rotating_a_key if {
+	keeper := user("kim", {"grants": {"": {"keys": {"write": {"own": always}}}}})
+	answers(asks(keeper, on("keys", "", "write", {})), [])
+}
+
 everybody := on("tokens", "", "revoke_all", {"changes": {"epoch": true}, "detail": {"conditional": true, "references": {}}})
 
 test_revoking_the_tokens_of_everybody[note] if {
