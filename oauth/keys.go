@@ -105,8 +105,19 @@ type keys struct {
 
 	// making holds a token while keys are made or moved on; one that waits for it gives up with its request.
 	making chan struct{}
-	// loading is held from reading the records to putting them in place, so that an older state never takes the place of a newer one.
-	loading sync.Mutex
+	// loading holds a token from reading the records to putting them in place, so that an older state never takes the place of a newer
+	// one. The store may be slow, so one that waits for it gives up with its request, too.
+	loading chan struct{}
+}
+
+// hold takes the token of one of the places above; release gives it back.
+func hold(ctx context.Context, place chan struct{}) (release func(), err error) {
+	select {
+	case place <- struct{}{}:
+		return func() { <-place }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for keys: %w", ctx.Err())
+	}
 }
 
 // open loads the keys, and makes those of the first slots that are missing.
@@ -143,8 +154,11 @@ func (k *keys) fill(ctx context.Context, slots []slot) error {
 
 // missing returns the slots without an active key, or puts the keys in place if there are none.
 func (k *keys) missing(ctx context.Context, slots []slot) ([]slot, error) {
-	k.loading.Lock()
-	defer k.loading.Unlock()
+	release, err := hold(ctx, k.loading)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	records, err := listKeys(ctx, k.store)
 	if err != nil {
 		return nil, err
@@ -157,8 +171,11 @@ func (k *keys) missing(ctx context.Context, slots []slot) ([]slot, error) {
 
 // load reads the keys anew.
 func (k *keys) load(ctx context.Context, r storage.Reader) error {
-	k.loading.Lock()
-	defer k.loading.Unlock()
+	release, err := hold(ctx, k.loading)
+	if err != nil {
+		return err
+	}
+	defer release()
 	records, err := listKeys(ctx, r)
 	if err != nil {
 		return err
