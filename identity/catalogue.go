@@ -11,7 +11,7 @@ import (
 
 // catalogueView is the known types with their actions, and what the reason codes mean.
 type catalogueView struct {
-	Types   []policies.CatalogueType          `json:"types"`
+	Types   []policies.CatalogueType       `json:"types"`
 	Reasons map[string]policies.ReasonText `json:"reasons"`
 }
 

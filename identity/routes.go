@@ -62,6 +62,9 @@ func (r *Room) Routes() []enforce.Route {
 		row("DELETE", "/v1/applications/{id}/secrets/{sid}", applications, "write", r.deleteSecret, "force"),
 		row("DELETE", "/v1/applications/{id}/tokens", applications, "revoke_tokens", r.revokeApplicationTokens),
 
+		table("GET", "/v1/access-review", "iam/access", "read", r.reviewAccess,
+			paged("type", "tenant", "role", "role_prefix", "group", "permission", "application", "unused_for")...),
+
 		table("GET", "/v1/sessions", sessions, "read", r.listSessions, paged("subject", "client", "ended")...),
 		row("DELETE", "/v1/sessions", sessions, "delete", r.endSessionsOf, "subject"),
 		row("DELETE", "/v1/sessions/{sid}", sessions, "delete", r.endSession),

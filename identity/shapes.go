@@ -56,7 +56,14 @@ func parameters(names []string) map[string]enforce.Parameter {
 		"client":      {Description: "The id of the application through which the sessions began."},
 		"others":      {Description: "Keep the session of the caller's token.", Values: flag},
 		"q":           {Description: "Text that is looked for literally, whatever its case."},
-		"ring":        {Description: "Only the keys of this ring."},
+		"type":        {Description: "Only identities of this type.", Values: []string{kindUser, kindApplication}},
+		"permission":  {Description: "Only who has this right, in whatever tenant; written as a scope: resource:action."},
+		"application": {Description: "Only who could read a secret of this application."},
+		"unused_for": {
+			Description: "Only what was not used for so many days, or has secrets that were not.", Type: reflect.TypeFor[int](), Min: 1,
+			Max: maxUnused,
+		},
+		"ring": {Description: "Only the keys of this ring."},
 	}
 	described := map[string]enforce.Parameter{}
 	for _, name := range names {
@@ -72,6 +79,9 @@ func shapes() map[string]enforce.Shape {
 	all := map[string]enforce.Shape{
 		"GET /v1/catalogue": {Summary: "The known resource types and actions", Replies: replies(enforce.OK[catalogueView]())},
 		"GET /v1/policies":  {Summary: "The policy set that is loaded", Replies: replies(enforce.OK[policies.Description]())},
+		"GET /v1/access-review": {
+			Summary: "Who can do what and by what, who can read which secret, and what nobody uses", Replies: replies(enforce.OK[page[reviewView]]()),
+		},
 		"DELETE /v1/tokens": {Summary: "Revoke every token there is", Replies: replies(enforce.NoContent())},
 		"GET /v1/sessions":  {Summary: "List sessions", Replies: replies(enforce.OK[page[sessionView]]())},
 		"DELETE /v1/sessions": {
