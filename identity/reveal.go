@@ -16,17 +16,25 @@ import (
 // revealsPerMinute bounds how many secrets one administrator reads.
 const revealsPerMinute = 10
 
+// revealFields says what for a secret is revealed.
+type revealFields struct {
+	Reason string `json:"reason"`
+}
+
+// revealView is the value of a secret.
+type revealView struct {
+	Value string `json:"value"`
+}
+
 // reveal answers with the value of one secret. The order is the property: decided, written down, only then decrypted. What cannot
 // be written down is 503 and nothing was decrypted.
 func (r *Room) reveal(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	var in struct {
-		Reason string `json:"reason"`
-	}
+	var in revealFields
 	id, sid := req.Params["id"], req.Params["sid"]
 	if err := checkApplicationID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := checkText(in.Reason, "/reason", maxName); err != nil {
@@ -73,7 +81,7 @@ func (r *Room) reveal(_ context.Context, req *enforce.Request) (enforce.Resolved
 			if err := done(ctx, outcomeOK, in.Reason); err != nil {
 				return enforce.Reply{}, err
 			}
-			return noStore(enforce.Reply{Status: http.StatusOK, Body: map[string]string{"value": value}}), nil
+			return noStore(enforce.Reply{Status: http.StatusOK, Body: revealView{Value: value}}), nil
 		},
 		Denied: func(ctx context.Context, d policies.Decision) error { return r.refuse(ctx, entry(d), d) },
 	}, nil
