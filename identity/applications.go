@@ -386,7 +386,10 @@ func (r *Room) askApplication(req *enforce.Request, w *write, v view, before, af
 		}
 	}
 	q.Resource.Changes = applicationChanges(before, after)
-	w.detail = changeDetail{Tombstone: tombstone, Serves: serves}
+	w.detail = changeDetail{
+		Tombstone: tombstone, Serves: serves, Anywhere: after != nil && len(after.Addresses) == 0,
+		Public: after != nil && after.TokenEndpointAuthMethod == byNothing,
+	}
 	was, is := storage.Application{}, storage.Application{}
 	if before != nil {
 		was = *before
