@@ -89,7 +89,7 @@ func (r *Room) Check(ctx context.Context, peer netip.Addr, username, password st
 		return "", 0, fmt.Errorf("check a password: %w", storage.ErrNotFound)
 	}
 	attempt.succeeded()
-	r.logins.succeeded(ctx, user.ID)
+	r.logins.succeeded(ctx, user)
 	r.strengthen(ctx, user, password)
 	return user.ID, user.Epoch, nil
 }

@@ -216,7 +216,7 @@ func (r *Room) endSessionsOf(ctx context.Context, req *enforce.Request) (enforce
 func (r *Room) ending(
 	req *enforce.Request, q policies.Question, action, target string, end func(ctx context.Context) error,
 ) enforce.Resolved {
-	w := &write{action: action, target: target}
+	w := &write{action: action, target: target, question: q}
 	entry := func(d policies.Decision) storage.AuditEntry {
 		e := entryOf(req, d, w)
 		e.ToVersion = 0
