@@ -126,6 +126,7 @@ type Room struct {
 	audit     *audit
 	cursors   cursors
 	reveals   *pace
+	revealed  tally
 	// people and machines slow down guessing at passwords and at secrets.
 	people, machines *throttle
 	logins           *logins

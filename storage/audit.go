@@ -99,4 +99,6 @@ func (c *AuditCheckpoint) RecordMeta() *Meta { return &c.Meta }
 func (*AuditCheckpoint) Kind() Kind          { return AuditCheckpointKind }
 
 // Index implements Record.
-func (c *AuditCheckpoint) Index() Index { return Index{Filters: map[string][]string{"chain": {c.Chain}}} }
+func (c *AuditCheckpoint) Index() Index {
+	return Index{Filters: map[string][]string{"chain": {c.Chain}}}
+}
