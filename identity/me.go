@@ -398,7 +398,7 @@ func (r *Room) listMySessions(_ context.Context, req *enforce.Request) (enforce.
 	return enforce.Resolved{
 		Question: oneself(standing{r.directory}, req),
 		Respond: func(ctx context.Context, _ policies.Decision) (enforce.Reply, error) {
-			return r.pageOfSessions(ctx, l, nil, func(*storage.Session) (bool, error) { return true, nil })
+			return scan(ctx, r, l, nil, r.viewSession, func(*storage.Session) (bool, error) { return true, nil })
 		},
 	}, nil
 }
