@@ -46,7 +46,9 @@ type issue struct {
 	// global is the global epoch from before any fact was read, so that a token never outlives a raise that it did not see.
 	global int64
 	tenant string
-	sid    string
+	// nonce is the form's timestamp_nonce, nil where it has none.
+	nonce *int64
+	sid   string
 	// family is the session that a refresh token names; nil for other grant types.
 	family  *family
 	ceiling ceiling
@@ -64,10 +66,14 @@ func (s *Server) resolveToken(ctx context.Context, r *enforce.Request) (enforce.
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
+	nonce, err := readNonce(form)
+	if err != nil {
+		return enforce.Resolved{}, err
+	}
 	if err := s.directory.Fresh(); err != nil {
 		return enforce.Resolved{}, fmt.Errorf("token request: %w", err)
 	}
-	i := &issue{server: s, session: &session{}, grant: grant, global: s.directory.GlobalEpoch(), request: r}
+	i := &issue{server: s, session: &session{}, grant: grant, global: s.directory.GlobalEpoch(), request: r, nonce: nonce}
 	if i.requester, err = s.provider.NewAccessRequest(presenting(ctx, r, form), fositeRequest(r.HTTP, form), i.session); err != nil {
 		return enforce.Resolved{}, fromFosite(err)
 	}
@@ -114,7 +120,7 @@ func (i *issue) question() policies.Question {
 		Resource: policies.Resource{Tenant: i.tenant, TenantEnabled: true, Exists: true},
 		Token: &policies.TokenRequest{
 			GrantType: i.grant, Named: i.ceiling.named, Candidates: i.ceiling.scopes(), Audiences: i.ceiling.audiences,
-			Lifetime: i.ceiling.lifetime, Tenant: i.tenant, Refresh: contains(app.GrantTypes, grantRefreshToken),
+			Lifetime: i.ceiling.lifetime, Tenant: i.tenant, Nonce: i.nonce, Refresh: contains(app.GrantTypes, grantRefreshToken),
 			Format: i.ceiling.format, AudiencesNamed: len(i.requester.GetRequestedAudience()) > 0, Down: i.down(),
 		},
 	}
@@ -159,11 +165,14 @@ func (i *issue) respond(ctx context.Context, d policies.Decision) (enforce.Reply
 	if given.lifetime < 1 {
 		return enforce.Reply{}, refusal(refused(i.grant)) // a window ends within this second
 	}
-	// A key that is missing is missed before a refresh token is spent.
+	// A key that is missing is missed before a nonce or a refresh token is spent.
 	if given.format == formatJWT {
 		if err := s.signing(ctx, i.ceiling.algorithm); err != nil {
 			return enforce.Reply{}, fmt.Errorf("issue token: %w", err)
 		}
+	}
+	if err := i.spendNonce(ctx); err != nil {
+		return enforce.Reply{}, err
 	}
 	refresh := ""
 	jti, err := s.randomID()
@@ -237,6 +246,9 @@ func size(names []string) (n int) {
 // denial turns the reasons of a denial into the reply.
 func denial(grant string, reasons []policies.Reason) error {
 	for _, reason := range reasons {
+		if reason.Code == "replayed" {
+			return replayed()
+		}
 		if code := denialCode(grant, reason.Code); code != "" {
 			return refusal(code)
 		}
@@ -257,6 +269,8 @@ func denialCode(grant, reason string) string {
 		return codeInvalidTarget
 	case "unauthorized_client":
 		return codeUnauthorized
+	case "replayed":
+		return codeInvalidRequest
 	default:
 		return ""
 	}
