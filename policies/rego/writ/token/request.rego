@@ -27,6 +27,7 @@ fitting if {
 
 fitting if {
 	input.token.grant_type == "password"
+	input.subject.grant_types.password
 	data.settings.token.application_password
 }
 

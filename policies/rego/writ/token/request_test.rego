@@ -20,7 +20,10 @@ test_grant_types[note] if {
 
 test_settings if {
 	settings := object.union(data.settings, {"token": {"application_password": true, "user_client_credentials": true}})
-	answers(wants(billing, portal, "password", {}), []) with data.settings as settings
+	listing := object.union(billing, {"grant_types": {"password": true}})
+	answers(wants(listing, portal, "password", {}), []) with data.settings as settings
+	answers(wants(billing, portal, "password", {}), ["unauthorized_client"]) with data.settings as settings
+	answers(wants(listing, portal, "password", {}), ["unauthorized_client"])
 	answers(wants(ada, billing, "client_credentials", {}), []) with data.settings as settings
 }
 
