@@ -65,6 +65,8 @@ type Request struct {
 	DecisionID string
 	// Permission is what the route takes, as a scope writes it: "type:action".
 	Permission string
+
+	asking asking
 }
 
 // Reply is a successful answer.

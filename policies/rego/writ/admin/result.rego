@@ -98,7 +98,7 @@ acceptable if {
 
 acceptable if {
 	not input.resource.type in {"iam/users", "iam/groups", "iam/roles", "iam/tenants", "iam/applications", "me"}
-	not revoking_everybody
+	not sweeping
 }
 
 acceptable if {
