@@ -149,6 +149,7 @@ type importItem struct {
 	// fault is told to whoever may import, late only to who may change the object.
 	fault, late error
 	tenant      enforce.Field[string] // as it is named
+	named       string                // the id that the caller gave
 	// before and after are what replies show of the object.
 	before, after any
 	target        string
@@ -317,7 +318,7 @@ func (b *importing) absent(i *importItem, typ string) {
 func (b *importing) tenant(in *importTenant, base string) {
 	i := b.item(kindTenant, base)
 	id := in.ID.Value
-	i.ID, i.target = id, "tenants/"+id
+	i.ID, i.named, i.target = id, id, "tenants/"+id
 	if i.fault = checkObjectID(id, base+"/id"); i.fault != nil {
 		return
 	}
@@ -340,7 +341,7 @@ func (b *importing) tenant(in *importTenant, base string) {
 func (b *importing) role(in *importRole, base string) {
 	i := b.item(kindRole, base)
 	key := in.Key.Value
-	i.ID, i.target, i.tenant = key, "roles/"+key, in.Tenant
+	i.ID, i.named, i.target, i.tenant = key, key, "roles/"+key, in.Tenant
 	if i.fault = checkRoleKey(key, base+"/key"); i.fault != nil {
 		return
 	}
@@ -368,7 +369,7 @@ func (b *importing) role(in *importRole, base string) {
 func (b *importing) group(in *importGroup, base string) {
 	i := b.item(kindGroup, base)
 	id := in.ID.Value
-	i.ID, i.target, i.tenant = id, "groups/"+id, in.Tenant
+	i.ID, i.named, i.target, i.tenant = id, id, "groups/"+id, in.Tenant
 	if i.fault = checkObjectID(id, base+"/id"); i.fault != nil {
 		return
 	}
@@ -418,7 +419,7 @@ func (b *importing) user(ctx context.Context, in *importUser, base string) error
 	i := b.item(kindUser, base)
 	switch {
 	case in.ID.Set:
-		i.ID = in.ID.Value
+		i.ID, i.named = in.ID.Value, in.ID.Value
 		i.fault = checkUserID(i.ID, base+"/id")
 	case !in.Username.Set:
 		i.fault = enforce.BadRequest("missing", base+"/username", "a user is named by its id or its username")
@@ -562,7 +563,7 @@ func (c *checker) add(f *additions, into *storage.Identity) {
 func (b *importing) application(ctx context.Context, in *importApplication, base string) error {
 	i := b.item(kindApplication, base)
 	id := in.ID.Value
-	i.ID, i.target, i.tenant = id, "applications/"+id, in.Tenant
+	i.ID, i.named, i.target, i.tenant = id, id, "applications/"+id, in.Tenant
 	if i.fault = checkApplicationID(id, base+"/id"); i.fault != nil {
 		return nil
 	}
@@ -582,6 +583,7 @@ func (b *importing) application(ctx context.Context, in *importApplication, base
 	next.ID = id
 	c := b.checker(base, current == nil)
 	c.application(&in.applicationFields, next, b.room.config.MaxTokenLifetime)
+	plainly(current, next)
 	c.add(&in.additions, &next.Identity)
 	var stone *storage.Tombstone
 	if current == nil {
@@ -611,6 +613,16 @@ func (b *importing) application(ctx context.Context, in *importApplication, base
 	}
 	b.settle(i, c, "iam/applications", versionOf(current), in.expected)
 	return nil
+}
+
+// plainly keeps a default that is written out, as replies and exports have it, from being a change.
+func plainly(current, next *storage.Application) {
+	if next.TokenFormat == "jwt" && (current == nil || current.TokenFormat == "") {
+		next.TokenFormat = ""
+	}
+	if next.TokenSigningAlg == "ES256" && (current == nil || current.TokenSigningAlg == "") {
+		next.TokenSigningAlg = ""
+	}
 }
 
 // verifiers are the secrets that a new application brings along.
@@ -753,7 +765,7 @@ func (b *importing) refused(i *importItem, d policies.Decision) {
 		d.Obligations = policies.Obligations{}
 		d.Reasons = []policies.Reason{{Code: "not_granted", Rule: "admin.granted"}}
 	}
-	i.Outcome, i.Version, i.Kept = ImportRefused, 0, nil
+	i.ID, i.Outcome, i.Version, i.Kept = i.named, ImportRefused, 0, nil
 	detail := "you may not do this to the " + i.Kind + "; nothing was changed"
 	i.Problem = &importProblem{Code: "denied", Pointer: i.Pointer, Detail: detail, Reasons: d.Reasons, DecisionID: d.ID}
 	if len(d.Reasons) > 0 {
