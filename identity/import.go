@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -483,7 +484,9 @@ func (b *importing) user(ctx context.Context, in *importUser, base string) error
 	if unnamed {
 		i.w.question.Resource.ID = ""
 	}
-	i.save = func(ctx context.Context, tx storage.Tx) error { return saveRecord(ctx, tx, next, current == nil, stone) }
+	i.save = func(ctx context.Context, tx storage.Tx) error {
+		return saveRecord(ctx, tx, next, current == nil, stone)
+	}
 	i.done = func(ctx context.Context) {
 		if current == nil {
 			return
@@ -882,4 +885,14 @@ func fieldsOf(object any) map[string]json.RawMessage {
 		return nil // unreachable: views are plain
 	}
 	return fields
+}
+
+// NewVerifier returns the verifier of a secret that is brought along, so that the secret itself need not be.
+func NewVerifier(secret string) (string, error) {
+	p := emptyPHC()
+	if _, err := rand.Read(p.salt); err != nil {
+		return "", fmt.Errorf("make a salt: %w", err)
+	}
+	p.hash = p.of(secret)
+	return p.String(), nil
 }

@@ -108,10 +108,10 @@ func TestSA12AnImportGivesNoMoreThanTheImporterHas(t *testing.T) {
 			`"roles":[{"key":"ops:a","inherits":["ops:b"]},{"key":"ops:b","grants":[{"resource":"*","action":"*"}]}],"users":[` + good + `]`,
 			"delegation_exceeds_actor", "/roles/0",
 		},
-		"an application":   {`"users":[` + good + `],"applications":[{"id":"x","name":"X","grants":[{"tenant":"*","resource":"ledger","action":"read"}]}]`, "delegation_exceeds_actor", "/applications/0"},
-		"somebody stronger": {`"users":[` + good + `,{"username":"boss","name":"Fool"}]`, "delegation_exceeds_actor", "/users/1"},
-		"protected":        {`"users":[` + good + `],"roles":[{"key":"system:owner","description":"mine"}]`, "system_protected", "/roles/0"},
-		"itself, wider":    {`"applications":[{"id":"clerk","add_grants":[{"resource":"ledger","action":"write"}]}]`, "delegation_exceeds_actor", "/applications/0"},
+		"an application":       {`"users":[` + good + `],"applications":[{"id":"x","name":"X","grants":[{"tenant":"*","resource":"ledger","action":"read"}]}]`, "delegation_exceeds_actor", "/applications/0"},
+		"somebody stronger":    {`"users":[` + good + `,{"username":"boss","name":"Fool"}]`, "delegation_exceeds_actor", "/users/1"},
+		"protected":            {`"users":[` + good + `],"roles":[{"key":"system:owner","description":"mine"}]`, "system_protected", "/roles/0"},
+		"itself, wider":        {`"applications":[{"id":"clerk","add_grants":[{"resource":"ledger","action":"write"}]}]`, "delegation_exceeds_actor", "/applications/0"},
 		"itself, switched off": {`"users":[` + good + `],"applications":[{"id":"clerk","is_active":false}]`, "self_lockout", "/applications/0"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -294,4 +294,3 @@ func (r *fileReader) scalar(n *yaml.Node, pointer string) (any, error) {
 	}
 	return nil, r.fail(n, pointer, "cannot be read as text, a number, true, false or null; put it into quotes if it is a text")
 }
-
