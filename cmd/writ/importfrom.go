@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -400,7 +401,8 @@ func fromCredentials(file string, content []byte, _ string) ([]*object, []string
 				return fail("/scopes", fmt.Sprintf("%q %q is no verb (READ, WRITE) and subject", pair.Verb, pair.Subject))
 			}
 		}
-		for tenant, pairs := range cred.Tenants {
+		for _, tenant := range slices.Sorted(maps.Keys(cred.Tenants)) {
+			pairs := cred.Tenants[tenant]
 			if !segment.MatchString(tenant) {
 				return fail("/tenants", strconv.Quote(tenant)+" cannot be the id of a tenant")
 			}
