@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -151,6 +153,7 @@ type importItem struct {
 	fault, late error
 	tenant      enforce.Field[string] // as it is named
 	named       string                // the id that the caller gave
+	decision    policies.Decision
 	// before and after are what replies show of the object.
 	before, after any
 	target        string
@@ -721,24 +724,45 @@ func (b *importing) countOwners(ctx context.Context) error {
 	return nil
 }
 
+// askers is how many questions of a batch are asked at once.
+const askers = 2
+
+// decide asks about every object that has no fault.
+func (b *importing) decide(ctx context.Context, parent policies.Decision) error {
+	var next atomic.Int64
+	var failed [askers]error
+	var wait sync.WaitGroup
+	for n := range askers {
+		wait.Go(func() {
+			for failed[n] == nil {
+				at := int(next.Add(1)) - 1
+				if at >= len(b.items) {
+					return
+				}
+				if i := b.items[at]; i.fault == nil {
+					i.decision, failed[n] = b.req.Ask(ctx, parent, &i.w.question)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	return errors.Join(failed[:]...)
+}
+
 // judge takes the decision on every object and fills its verdict. What the caller may not change tells nothing else.
 func (b *importing) judge(ctx context.Context, parent policies.Decision) error {
+	if err := b.decide(ctx, parent); err != nil {
+		return err
+	}
 	for _, i := range b.items {
-		if i.fault != nil {
+		switch {
+		case i.fault != nil:
 			i.spoil(i.fault)
-			continue
-		}
-		d, err := b.req.Ask(ctx, parent, &i.w.question)
-		if err != nil {
-			return err
-		}
-		if !d.Allow {
-			b.refused(i, d)
-			continue
-		}
-		if i.late != nil {
+		case !i.decision.Allow:
+			b.refused(i, i.decision)
+		case i.late != nil:
 			i.spoil(i.late)
-		} else if b.dry && i.Outcome == ImportChange {
+		case b.dry && i.Outcome == ImportChange:
 			i.Changes = changesOf(i.before, i.after)
 		}
 	}

@@ -2,6 +2,7 @@ package enforce
 
 import (
 	"context"
+	"sync"
 
 	"github.com/writ-authz/writ/policies"
 )
@@ -17,11 +18,12 @@ type asking struct {
 	mount *mount
 	plane Plane
 	row   Route
+	mu    *sync.Mutex
 	asked []asked
 }
 
 // Ask puts one more question for the caller of a request that its own decision, parent, has permitted: for routes that do many things at
-// once, each of which takes a right. It is called in Respond. Every question has an id and a line of its own in the decision log, written
+// once, each of which takes a right. It is called in Respond, also concurrently. Every question has an id and a line of its own in the decision log, written
 // unless the request resolves anew; a denial comes with its reasons. An error is an outage, never a denial.
 func (r *Request) Ask(ctx context.Context, parent policies.Decision, q *policies.Question) (policies.Decision, error) {
 	m := r.asking.mount
@@ -38,6 +40,8 @@ func (r *Request) Ask(ctx context.Context, parent policies.Decision, q *policies
 	if err == nil && !decision.Allow {
 		decision.Reasons, err = m.config.PDP.Why(ctx, q, decision)
 	}
+	r.asking.mu.Lock()
+	defer r.asking.mu.Unlock()
 	r.asking.asked = append(r.asking.asked, asked{slot, policies.LogLine{
 		Decision: decision, Reasons: decision.Reasons, Entrypoint: q.Entrypoint, RequestID: r.ID, ParentID: parent.ID,
 		Route: r.asking.row.Method + " " + r.asking.row.Path, Err: err,

@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -237,7 +238,7 @@ func (m *mount) serve(c *gin.Context, plane Plane, row Route) {
 	}
 	defer slot.Release()
 	req.DecisionID = policies.NewDecisionID()
-	req.asking = asking{mount: m, plane: plane, row: row}
+	req.asking = asking{mount: m, plane: plane, row: row, mu: new(sync.Mutex)}
 	for req.Attempt = 0; req.Attempt < maxAttempts; req.Attempt++ {
 		event.Attempts = req.Attempt + 1
 		if m.attempt(ctx, c.Writer, req, plane, row, slot) {
