@@ -173,6 +173,7 @@ type world struct {
 	adjust   func(*config)
 	log      *bytes.Buffer
 	clock    atomic.Int64
+	dir      string // of the store
 }
 
 // pdp is opened once: it is immutable and the slowest part of a world.
@@ -200,7 +201,8 @@ func unstarted(t testing.TB, adjust func(*config)) *world {
 	t.Helper()
 	w := &world{t: t, log: &bytes.Buffer{}, adjust: adjust}
 	w.clock.Store(start().UnixNano())
-	store, err := sqlite.Open(t.Context(), sqlite.Config{Dir: filepath.Join(t.TempDir(), "data"), Now: w.now})
+	w.dir = filepath.Join(t.TempDir(), "data")
+	store, err := sqlite.Open(t.Context(), sqlite.Config{Dir: w.dir, Now: w.now})
 	must(t, err)
 	t.Cleanup(func() { _ = store.Close() })
 	w.store, w.sealer = &faulty{Store: store}, sealer(t)
