@@ -17,17 +17,25 @@ import (
 // revealsPerMinute bounds how many attempts to read a secret one administrator has on one node.
 const revealsPerMinute = 10
 
+// revealFields says what for a secret is revealed.
+type revealFields struct {
+	Reason string `json:"reason"`
+}
+
+// revealView is the value of a secret.
+type revealView struct {
+	Value string `json:"value"`
+}
+
 // reveal answers with the value of one secret. The order is the property: decided, written down, only then decrypted. What cannot
 // be written down is 503 and nothing was decrypted.
 func (r *Room) reveal(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	var in struct {
-		Reason string `json:"reason"`
-	}
+	var in revealFields
 	id, sid := req.Params["id"], req.Params["sid"]
 	if err := checkApplicationID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := checkText(in.Reason, "/reason", maxName); err != nil {
@@ -59,7 +67,7 @@ func (r *Room) reveal(_ context.Context, req *enforce.Request) (enforce.Resolved
 				r.revealed.count(revealNothing)
 				return enforce.Reply{}, notFound()
 			}
-			if err := r.revealable(app, sid); err != nil {
+			if err := revealable(app, sid, r.config.HashOnly); err != nil {
 				r.revealed.count(revealNothing)
 				return enforce.Reply{}, err
 			}
@@ -69,7 +77,7 @@ func (r *Room) reveal(_ context.Context, req *enforce.Request) (enforce.Resolved
 				return enforce.Reply{}, err
 			}
 			r.revealed.count(outcomeOK)
-			return noStore(enforce.Reply{Status: http.StatusOK, Body: map[string]string{"value": value}}), nil
+			return noStore(enforce.Reply{Status: http.StatusOK, Body: revealView{Value: value}}), nil
 		},
 		Denied: func(ctx context.Context, d policies.Decision) error {
 			r.revealed.count(outcomeRefused)
@@ -141,13 +149,13 @@ func (t *tally) figures() map[string]int64 {
 }
 
 // revealable is the 404 or 409 of a secret that has no value to show.
-func (r *Room) revealable(a *storage.Application, sid string) error {
+func revealable(a *storage.Application, sid string, hashOnly bool) error {
 	for _, s := range a.Secrets {
 		switch {
 		case s.ID != sid:
 		case s.RevokedAt != nil:
 			return conflictError("secret_revoked", "", "the secret was revoked")
-		case !a.Retrievable || !s.Sealed || r.config.HashOnly:
+		case !a.Retrievable || !s.Sealed || hashOnly:
 			return conflictError("not_retrievable", "", "this secret is kept as a verifier only and cannot be read again")
 		default:
 			return nil

@@ -23,6 +23,8 @@ type Sealer interface {
 
 // PDP is what this room asks of the policy set beside decisions, which enforce takes.
 type PDP interface {
+	// Decide answers the questions that a review puts about others.
+	Decide(ctx context.Context, q *policies.Question) (policies.Decision, error)
 	Catalogue() *policies.Catalogue
 	Describe() policies.Description
 }
@@ -177,7 +179,7 @@ func Open(ctx context.Context, c Config) (*Room, error) {
 	if r.audit, err = newAudit(ctx, c, sequence); err != nil {
 		return nil, fmt.Errorf("open the audit chain: %w", err)
 	}
-	r.logins = newLogins(r.audit, c.Now, c.Logger)
+	r.logins = newLogins(r.audit, c.Store, c.Now, c.Logger)
 	r.feed = storage.Follow(c.Store, c.Now, sequence, r)
 	return r, nil
 }

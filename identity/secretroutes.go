@@ -149,7 +149,7 @@ func (r *Room) listSecrets(ctx context.Context, req *enforce.Request) (enforce.R
 
 func (r *Room) postSecret(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in secretFields
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := in.check(storage.Time(req.Now)); err != nil {

@@ -130,11 +130,16 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 
 // handlers mounts the tables of the rooms: one handler per listener, or one for both where the listeners are merged.
 func (n *node) handlers() (public, admin http.Handler, err error) {
-	problems := enforce.Plane{WriteError: identity.WriteProblem, WriteDenial: identity.WriteDenial}
+	problems := enforce.Plane{
+		WriteError: identity.WriteProblem, WriteDenial: identity.WriteDenial, Errors: identity.Errors(), Schemes: []string{"bearer"},
+	}
 	runtime, management := problems, problems
 	runtime.Name, runtime.Authenticator = policies.PlaneRuntime, n.auth.Authenticator(policies.PlaneRuntime, false)
 	management.Name = policies.PlaneManagement
 	management.Authenticator = n.auth.Authenticator(policies.PlaneManagement, n.config.AdminBasic)
+	if n.config.AdminBasic {
+		management.Schemes = []string{"bearer", "basic"}
+	}
 	me := enforce.Group{Plane: runtime, Routes: n.room.MeRoutes()}
 	publicGroups := []enforce.Group{
 		{Plane: n.auth.Plane(), Routes: n.auth.Routes()},
@@ -146,11 +151,11 @@ func (n *node) handlers() (public, admin http.Handler, err error) {
 	if !n.config.merged() || n.config.AllowRevealOnPublic {
 		adminGroups = append(adminGroups, enforce.Group{Plane: management, Routes: n.room.RevealRoutes()})
 	}
-	live := enforce.OpenRoute{Method: http.MethodGet, Path: "/livez", Handler: livez}
+	live := enforce.OpenRoute{Method: http.MethodGet, Path: "/livez", Handler: livez, Shape: textShape("Does the process run")}
 	publicOpen := append(append([]enforce.OpenRoute{live}, n.auth.OpenRoutes()...), n.api.OpenRoutes()...)
 	adminOpen := []enforce.OpenRoute{
-		{Method: http.MethodGet, Path: "/readyz", Handler: n.readyz},
-		{Method: http.MethodGet, Path: "/metrics", Handler: n.metrics.handler()},
+		{Method: http.MethodGet, Path: "/readyz", Handler: n.readyz, Shape: readyShape()},
+		{Method: http.MethodGet, Path: "/metrics", Handler: n.metrics.handler(), Shape: textShape("What the node counts, for Prometheus")},
 	}
 	if n.config.merged() {
 		public, err = n.mount("public", problems, append(publicGroups, adminGroups...), append(publicOpen, adminOpen...))
@@ -165,6 +170,10 @@ func (n *node) handlers() (public, admin http.Handler, err error) {
 }
 
 func (n *node) mount(listener string, fallback enforce.Plane, groups []enforce.Group, open []enforce.OpenRoute) (http.Handler, error) {
+	open, err := documented(listener, groups, open)
+	if err != nil {
+		return nil, fmt.Errorf("%s listener: %w", listener, err)
+	}
 	handler, err := enforce.Mount(enforce.Config{
 		PDP: n.counted(), Log: n.decisions, Now: n.now, Groups: groups, Open: open, Fallback: fallback,
 	})
