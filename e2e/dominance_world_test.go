@@ -134,7 +134,7 @@ func (p *play) begin() {
 	}
 	p.asRoot("PATCH", "/v1/users/"+p.fixed.keeper, object{"suspended_at": yearly(2020)}, 200)
 	for i, strength := range [][]right{
-		{{tenant: "*", resource: "*", action: "*"}, {tenant: "*", resource: "iam/applications", action: "reveal"}},
+		utmost("*"),
 		{{tenant: "*", resource: "iam", action: "*"}, {tenant: "*", resource: "shop", action: "*"}},
 		{{tenant: a, resource: "iam", action: "*"}, {tenant: a, resource: "shop", action: "buy"}},
 		p.grants("administrator"),
