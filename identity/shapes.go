@@ -80,7 +80,7 @@ func shapes() map[string]enforce.Shape {
 		"GET /v1/catalogue": {Summary: "The known resource types and actions", Replies: replies(enforce.OK[catalogueView]())},
 		"GET /v1/policies":  {Summary: "The policy set that is loaded", Replies: replies(enforce.OK[policies.Description]())},
 		"GET /v1/access-review": {
-			Summary: "Who can do what and by what, who can read which secret, and what nobody uses", Replies: replies(enforce.OK[page[reviewView]]()),
+			Summary: "Who can do what and by what, who can read which secret, and what nobody uses", Replies: replies(enforce.OK[reviewPage]()),
 		},
 		"DELETE /v1/tokens": {Summary: "Revoke every token there is", Replies: replies(enforce.NoContent())},
 		"GET /v1/sessions":  {Summary: "List sessions", Replies: replies(enforce.OK[page[sessionView]]())},
