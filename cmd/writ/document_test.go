@@ -34,7 +34,7 @@ func fetch(t *testing.T, url string) (*http.Response, string) {
 	return reply, string(body)
 }
 
-// listeners starts a server of its own and one whose listeners are merged, and returns the addresses by name.
+// listeners starts a server and returns the addresses of its listeners by name.
 func listeners(t *testing.T) map[string]string {
 	t.Helper()
 	separate := start(t, []string{
