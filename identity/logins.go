@@ -59,9 +59,9 @@ func newLogins(a *audit, store storage.Store, now func() time.Time, logger *slog
 }
 
 // succeeded writes down that a user proved a password. Whether a token came of it is the decision of this request.
-func (l *logins) succeeded(ctx context.Context, user string) {
-	e := l.entry(ctx, loginAction, "users/"+user)
-	e.OnBehalf, e.Outcome = kindUser+":"+user, outcomeOK
+func (l *logins) succeeded(ctx context.Context, user *storage.User) {
+	e := l.entry(ctx, loginAction, "users/"+user.ID)
+	e.OnBehalf, e.Tenant, e.Outcome = kindUser+":"+user.ID, user.Tenant, outcomeOK
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.counts[outcomeOK]++
@@ -71,11 +71,10 @@ func (l *logins) succeeded(ctx context.Context, user string) {
 // failed writes down that somebody did not prove a password. The name of a user that there is not is kept as a keyed digest: people
 // type passwords into the wrong field.
 func (l *logins) failed(ctx context.Context, action string, user *storage.User, name digest, fault string) {
-	target := "names/" + hex.EncodeToString(name[:])
+	e := l.entry(ctx, action, "names/"+hex.EncodeToString(name[:]))
 	if user != nil {
-		target = "users/" + user.ID
+		e.Target, e.Tenant = "users/"+user.ID, user.Tenant
 	}
-	e := l.entry(ctx, action, target)
 	e.Outcome, e.Reason = outcomeRefused, fault
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -84,6 +84,7 @@ func oneself(v view, req *enforce.Request) policies.Question {
 	facts := req.Caller.Facts.Identity()
 	q := policies.Question{Resource: resource(v, req.Caller.ID, storage.TenantID(facts.Tenant), facts.Exists)}
 	q.Resource.Self = true
+	q.Resource.AfterDetail = changeDetail{Conditional: true}.json() // of what has a version, change says more
 	return q
 }
 
@@ -397,7 +398,7 @@ func (r *Room) listMySessions(_ context.Context, req *enforce.Request) (enforce.
 	return enforce.Resolved{
 		Question: oneself(standing{r.directory}, req),
 		Respond: func(ctx context.Context, _ policies.Decision) (enforce.Reply, error) {
-			return r.pageOfSessions(ctx, l, nil, func(*storage.Session) (bool, error) { return true, nil })
+			return scan(ctx, r, l, nil, r.viewSession, func(*storage.Session) (bool, error) { return true, nil })
 		},
 	}, nil
 }

@@ -73,6 +73,8 @@ func (r *Room) Routes() []enforce.Route {
 		row("GET", "/v1/catalogue", "catalogue", "read", r.getCatalogue, "q"),
 		row("GET", "/v1/policies", "policies", "read", r.getPolicies),
 
+		table("GET", "/v1/audit", "audit", "read", r.listAudit, paged(auditFilters()...)...),
+
 		table("GET", "/v1/keys", "keys", "read", r.listKeys, paged("ring")...),
 		row("POST", "/v1/keys", "keys", "write", r.postKey),
 		row("GET", "/v1/keys/{kid}", "keys", "read", r.getKey),

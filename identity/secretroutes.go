@@ -83,7 +83,7 @@ func (r *Room) newSecret(application string, retrievable bool, f secretFields, n
 	n := &newSecret{value: value, record: storage.Secret{
 		ID: id, Verifier: shaOf(value), Label: f.Label, CreatedAt: storage.Time(now), NotBefore: f.NotBefore, ExpiresAt: f.ExpiresAt,
 	}}
-	if retrievable {
+	if retrievable && !r.config.HashOnly {
 		sealed, err := r.config.Sealer.Seal([]byte(value), sealedContext(application, id))
 		if err != nil {
 			return nil, fmt.Errorf("seal a secret: %w", err)
