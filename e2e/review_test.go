@@ -31,7 +31,7 @@ func TestSeedB08AccessReviewAsTheGuideHasIt(t *testing.T) {
 		}
 		return strings.NewReplacer("http://127.0.0.1:8081", s.Admin, "http://127.0.0.1:8080", s.Public).Replace(script)
 	}
-	env := []string{"WRIT_TOKEN=" + token, "WRIT_URL=" + s.Public, "WRIT_ADMIN_URL=" + s.Admin}
+	env := []string{"WRIT_TOKEN=" + token, "TOKEN=" + token, "WRIT_URL=" + s.Public, "WRIT_ADMIN_URL=" + s.Admin}
 	out := runScript(t, section("Reviewing access")+"\necho; echo CSV; cat unused.csv\n", env...)
 	for _, wanted := range []string{
 		ada.ID, "iam/users:write", "group:" + group, `"application": "billing"`, `"` + billing + `"`, owner.ID, `"via":["group:` + group + `"]`,
