@@ -102,6 +102,8 @@ func rows() map[string]rowCase {
 			denyStatus: 403,
 		},
 
+		"GET /v1/access-review": both("GET", "/v1/access-review", "", 200, 403),
+
 		"GET /v1/sessions":          both("GET", "/v1/sessions", "", 200, 403),
 		"DELETE /v1/sessions":       both("DELETE", "/v1/sessions?subject={user}", "", 204, 404),
 		"DELETE /v1/sessions/{sid}": both("DELETE", "/v1/sessions/session-1", "", 204, 404),
