@@ -660,8 +660,8 @@ func (c *checker) verifiers(f enforce.Field[[]importSecret], a *storage.Applicat
 			c.bad("bad_window", at+"/expires_at", "expires_at must be later than not_before")
 		}
 		record := storage.Secret{
-			ID: given.ID, Verifier: given.Verifier, Label: given.Label, CreatedAt: c.now, NotBefore: stored(given.NotBefore),
-			ExpiresAt: stored(given.ExpiresAt), RevokedAt: stored(given.RevokedAt),
+			ID: given.ID, Verifier: given.Verifier, Label: given.Label, CreatedAt: c.now, NotBefore: asStored(given.NotBefore),
+			ExpiresAt: asStored(given.ExpiresAt), RevokedAt: asStored(given.RevokedAt),
 		}
 		if given.CreatedAt != nil {
 			record.CreatedAt = storage.Time(*given.CreatedAt)
@@ -671,7 +671,7 @@ func (c *checker) verifiers(f enforce.Field[[]importSecret], a *storage.Applicat
 	return kept
 }
 
-func stored(t *time.Time) *time.Time {
+func asStored(t *time.Time) *time.Time {
 	if t == nil {
 		return nil
 	}
