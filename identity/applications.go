@@ -307,7 +307,7 @@ func (r *Room) saveApplication(
 	if check.err != nil {
 		return enforce.Resolved{}, check.err
 	}
-	w.late = check.late
+	w.late, w.detail.NamedTenant, w.denied = check.late, in.Tenant.Value, tenantDenied(in.Tenant)
 	if current == nil && !creating {
 		w.question.Resource = resource(v, id, "", false)
 		return r.change(req, w), nil
@@ -331,7 +331,6 @@ func (r *Room) saveApplication(
 		raiseApplicationEpoch(current, next)
 	}
 	r.askApplication(req, w, v, current, next, tombstone != nil)
-	w.denied = tenantDenied(in.Tenant)
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
 		if first != nil {
 			if err := first.keep(ctx, tx); err != nil {
@@ -393,10 +392,9 @@ func (r *Room) applicationQuestion(
 		}
 	}
 	q.Resource.Changes = applicationChanges(before, after)
-	w.detail = changeDetail{
-		Tombstone: tombstone, Serves: serves, Anywhere: after != nil && len(after.Addresses) == 0,
-		Public: after != nil && after.TokenEndpointAuthMethod == byNothing,
-	}
+	w.detail.Tombstone, w.detail.Serves = tombstone, serves
+	w.detail.Anywhere = after != nil && len(after.Addresses) == 0
+	w.detail.Public = after != nil && after.TokenEndpointAuthMethod == byNothing
 	old, made := storage.Application{}, storage.Application{}
 	if before != nil {
 		old = *before

@@ -22,14 +22,17 @@ type verifierView struct {
 	Secrets      []importSecret `json:"secrets,omitempty"`
 }
 
+// exportFields says of which kind verifiers are wanted, and behind which id the page begins.
+type exportFields struct {
+	Kind  string `json:"kind"`
+	After string `json:"after"`
+}
+
 // exportVerifiers answers with verifiers, page by page. The order is the property: decided, written down, only then read. Protected
 // identities are not part of an export; neither is a temporary password, which its owner may use once.
 func (r *Room) exportVerifiers(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	var in struct {
-		Kind  string `json:"kind"`
-		After string `json:"after"`
-	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	var in exportFields
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if !slices.Contains([]string{kindUser, kindApplication}, in.Kind) {
@@ -59,7 +62,7 @@ func (r *Room) exportVerifiers(_ context.Context, req *enforce.Request) (enforce
 			if err := done(ctx, outcomeOK, ""); err != nil {
 				return enforce.Reply{}, err
 			}
-			return noStore(enforce.Reply{Status: http.StatusOK, Body: map[string]any{"items": items, "next": next}}), nil
+			return noStore(enforce.Reply{Status: http.StatusOK, Body: page[verifierView]{Items: items, Next: next}}), nil
 		},
 		Denied: func(ctx context.Context, d policies.Decision) error { return r.refuse(ctx, entry(d), d) },
 	}, nil

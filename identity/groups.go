@@ -166,7 +166,7 @@ func (r *Room) saveGroup(ctx context.Context, req *enforce.Request, id string, i
 	if check.err != nil {
 		return enforce.Resolved{}, check.err
 	}
-	w.late = check.late
+	w.late, w.detail.NamedTenant, w.denied = check.late, in.Tenant.Value, tenantDenied(in.Tenant)
 	if current == nil && !mode.creates {
 		w.question.Resource = resource(v, id, "", false)
 		return r.change(req, w), nil
@@ -179,7 +179,6 @@ func (r *Room) saveGroup(ctx context.Context, req *enforce.Request, id string, i
 		roles = current.Roles
 	}
 	w.detail.refer(v, roles, next.Roles, nil, nil)
-	w.denied = tenantDenied(in.Tenant)
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return saveRecord(ctx, tx, next, current == nil, nil) }
 	w.reply = func() enforce.Reply {
 		if current == nil {

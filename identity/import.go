@@ -178,7 +178,7 @@ type importing struct {
 // PUT of it would ask. One transaction takes all of them or none.
 func (r *Room) importMany(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in importBody
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	switch n := in.count(); {
@@ -296,7 +296,7 @@ func (b *importing) settle(i *importItem, c *checker, typ string, version int64,
 	i.Version = version
 	q := &i.w.question
 	q.Action, q.Resource.Type = "write", typ
-	i.w.detail.Conditional = want.Version.Set || version == 0
+	i.w.detail.Conditional, i.w.detail.NamedTenant = want.Version.Set || version == 0, i.tenant.Value
 	q.Resource.AfterDetail = i.w.detail.json()
 	switch {
 	case version == 0:
@@ -809,7 +809,9 @@ func (b *importing) apply(ctx context.Context, d policies.Decision, w *write) er
 		var refusal *denial
 		switch {
 		case errors.As(i.late, &refusal):
-			entry := entryOf(b.req, d, &write{action: w.action, target: orElse(i.target, w.target), version: i.w.version, many: true})
+			entry := entryOf(b.req, d, &write{
+				action: w.action, target: orElse(i.target, w.target), question: i.w.question, many: true,
+			})
 			if err := b.room.refuse(ctx, entry, refusal.decision); err != nil {
 				return err
 			}

@@ -50,6 +50,8 @@ type changeDetail struct {
 	Serves    map[string]bool `json:"serves"`
 	// References are the tenants of the roles and groups that the change adds.
 	References map[string]bool `json:"references"`
+	// NamedTenant is the tenant that the request names for the object, whether or not it exists.
+	NamedTenant string `json:"named_tenant"`
 	// Conditional says that the request names the version that it changes, or has none to name.
 	Conditional bool `json:"conditional"`
 	// Anywhere says that the identity may come from any address after it, Public that an application then proves itself with nothing.

@@ -161,7 +161,7 @@ func (r *Room) saveRole(ctx context.Context, req *enforce.Request, key string, i
 	if check.err != nil {
 		return enforce.Resolved{}, check.err
 	}
-	w.late = check.late
+	w.late, w.detail.NamedTenant, w.denied = check.late, in.Tenant.Value, tenantDenied(in.Tenant)
 	if current == nil && !mode.creates {
 		w.question.Resource = resource(v, key, "", false)
 		return r.change(req, w), nil
@@ -177,7 +177,6 @@ func (r *Room) saveRole(ctx context.Context, req *enforce.Request, key string, i
 		inherits = current.Inherits
 	}
 	w.detail.refer(v, inherits, next.Inherits, nil, nil)
-	w.denied = tenantDenied(in.Tenant)
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return saveRecord(ctx, tx, next, current == nil, nil) }
 	w.reply = func() enforce.Reply {
 		if current == nil {

@@ -286,7 +286,8 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 	}
 	w := &write{
 		sequence: sequence, creates: mode.creates, unnamed: mode.unnamed, condition: condition, late: check.late,
-		action: "iam/users:" + mode.action, target: "users/" + id,
+		action: "iam/users:" + mode.action, target: "users/" + id, denied: tenantDenied(in.Tenant),
+		detail: changeDetail{NamedTenant: in.Tenant.Value},
 	}
 	if creating && !mode.creates {
 		w.question.Resource = resource(v, id, "", false)
@@ -308,7 +309,6 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 	if err := r.askUser(ctx, req, w, v, current, next, tombstone != nil); err != nil {
 		return enforce.Resolved{}, err
 	}
-	w.denied = tenantDenied(in.Tenant)
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
 		return saveRecord(ctx, tx, next, creating, tombstone)
 	}
