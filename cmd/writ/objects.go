@@ -232,8 +232,8 @@ func (n noun) fetch(ctx context.Context, r *remote, name string) (path string, f
 	return path, fields, reply.response.Header.Get("ETag"), nil
 }
 
-// lines prints one object, a field in a line.
-func lines(fields map[string]any) func(io.Writer) {
+// fieldLines prints one object, a field in a line.
+func fieldLines(fields map[string]any) func(io.Writer) {
 	return func(w io.Writer) {
 		var names []string
 		for name := range fields {
@@ -265,7 +265,7 @@ func (c *cli) getObject(n noun) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return print(fields, lines(fields))
+		return print(fields, fieldLines(fields))
 	})
 	server, print = c.adminFlags(cmd), c.outputFlag(cmd)
 	n.completing(cmd, server)
@@ -353,7 +353,7 @@ func (c *cli) createObject(n noun) *cobra.Command {
 		if err := json.Unmarshal(reply.body, &fields); err != nil {
 			return fmt.Errorf("%s does not answer as Writ does; is --admin-url right?", r.adminURL)
 		}
-		return print(fields, lines(fields))
+		return print(fields, fieldLines(fields))
 	})
 	cmd.Flags().StringP("file", "f", "", "file to read; - is standard input")
 	server, print = c.adminFlags(cmd), c.outputFlag(cmd)
@@ -560,7 +560,7 @@ func (r *remote) show(ctx context.Context, method, path string, body any, print 
 	if err := json.Unmarshal(reply.body, &fields); err != nil {
 		return fmt.Errorf("%s does not answer as Writ does; is --admin-url right?", r.adminURL)
 	}
-	return print(fields, lines(fields))
+	return print(fields, fieldLines(fields))
 }
 
 func (c *cli) secretCommand(n noun) *cobra.Command {
