@@ -165,17 +165,17 @@ func TestB10WhatIsWrongWithAFileIsToldWithItsPlace(t *testing.T) {
 	mark := strings.ToLower(unique("w"))
 	d := newDesk(t, s)
 	for name, row := range map[string]struct{ from, to, says string }{
-		"a value":             {"ada%@example.com", "ada%", "bad.yaml:16:3: /users/0/email: malformed_email"},
-		"a name inside":       {"resource: ledger\n", "resource: led ger\n", "bad.yaml:10:5: /roles/1/grants/0/resource: malformed_resource"},
-		"an unknown field":    {"name: Billing", "nmae: Billing", "bad.yaml:20:3: /applications/0/nmae"},
-		"an unknown section":  {"applications:", "aplications:", "bad.yaml:18:1: /aplications: unknown section"},
-		"an unknown role":     {"['ops%:viewer']\n", "['ops%:none']\n", "bad.yaml:21:11: /applications/0/roles/0: unknown_role"},
+		"a value":             {"ada%@example.com", "ada%", "bad.yaml:15:3: /users/0/email: malformed_email"},
+		"a name inside":       {"resource: ledger\n", "resource: led ger\n", "bad.yaml:9:5: /roles/1/grants/0/resource: malformed_resource"},
+		"an unknown field":    {"name: Billing", "nmae: Billing", "bad.yaml:19:3: /applications/0/nmae"},
+		"an unknown section":  {"applications:", "aplications:", "bad.yaml:17:1: /aplications: unknown section"},
+		"an unknown role":     {"['ops%:viewer']\n", "['ops%:none']\n", "bad.yaml:20:11: /applications/0/roles/0: unknown_role"},
 		"a cycle":             {"  grants:\n", "  inherits: ['ops%:lead']\n  grants:\n", "/inherits/0: by way of"},
-		"a key twice":         {"name: Billing", "name: Billing\n  name: B", "bad.yaml:21:3: /applications/0/name: the key stands twice"},
-		"an object twice":     {"users:\n", "users:\n- {username: ADA%, email: x@example.com}\n", "bad.yaml:16:3: /users/1/username: the same username as at /users/0"},
-		"an alias":            {"groups: [g%]", "groups: &g [g%]\n  roles: *g", "bad.yaml:18:10: /users/0/roles: aliases are not accepted"},
-		"a password":          {"groups: [g%]", "password: tin-lantern-orbit-42", "bad.yaml:17:3: /users/0/password: not_here"},
-		"an unknown verifier": {"groups: [g%]", "password_hash: tin-lantern", "bad.yaml:17:3: /users/0/password_hash: malformed_hash"},
+		"a key twice":         {"name: Billing", "name: Billing\n  name: B", "bad.yaml:20:3: /applications/0/name: the key stands twice"},
+		"an object twice":     {"users:\n", "users:\n- {username: ADA%, email: x@example.com}\n", "bad.yaml:15:3: /users/1/username: the same username as at /users/0"},
+		"an alias":            {"groups: [g%]", "groups: &g [g%]\n  roles: *g", "bad.yaml:17:10: /users/0/roles: aliases are not accepted"},
+		"a password":          {"groups: [g%]", "password: tin-lantern-orbit-42", "bad.yaml:16:3: /users/0/password: not_here"},
+		"an unknown verifier": {"groups: [g%]", "password_hash: tin-lantern", "bad.yaml:16:3: /users/0/password_hash: malformed_hash"},
 		"no YAML":             {"tenants:", "tenants: [", "bad.yaml"},
 	} {
 		text := strings.ReplaceAll(strings.Replace(office("%"), row.from, row.to, 1), "%", mark)

@@ -19,7 +19,7 @@ const exportPage = 500
 type verifierView struct {
 	ID           string         `json:"id"`
 	PasswordHash string         `json:"password_hash,omitempty"`
-	Secrets      []importSecret `json:"secrets,omitempty"`
+	Secrets      []exportedSecret `json:"secrets,omitempty"`
 }
 
 // exportFields says of which kind verifiers are wanted, and behind which id the page begins.
@@ -27,6 +27,9 @@ type exportFields struct {
 	Kind  string `json:"kind"`
 	After string `json:"after"`
 }
+
+// exportedSecret has the members of importSecret.
+type exportedSecret importSecret
 
 // exportVerifiers answers with verifiers, page by page. The order is the property: decided, written down, only then read. Protected
 // identities are not part of an export; neither is a temporary password, which its owner may use once.
@@ -94,10 +97,10 @@ func (r *Room) verifiersOf(ctx context.Context, kind, after string) (items []ver
 	return items, next, nil
 }
 
-func secretsOf(a *storage.Application) []importSecret {
-	secrets := make([]importSecret, len(a.Secrets))
+func secretsOf(a *storage.Application) []exportedSecret {
+	secrets := make([]exportedSecret, len(a.Secrets))
 	for n, s := range a.Secrets {
-		secrets[n] = importSecret{
+		secrets[n] = exportedSecret{
 			ID: s.ID, Verifier: s.Verifier, Label: s.Label, CreatedAt: &a.Secrets[n].CreatedAt, NotBefore: s.NotBefore, ExpiresAt: s.ExpiresAt,
 			RevokedAt: s.RevokedAt,
 		}
