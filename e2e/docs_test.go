@@ -126,10 +126,10 @@ func TestTheAdministrationGuideRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := strings.NewReplacer("127.0.0.1:8080", public, "127.0.0.1:8081", admin, "writ healthcheck", "writ healthcheck --url http://"+admin).
+	script := strings.NewReplacer("127.0.0.1:8080", public, "127.0.0.1:8081", admin).
 		Replace(strings.Join(blocks, "\n"))
 	out := runScript(t, script)
-	for _, wanted := range []string{"username  ", "name: \"\"", "blue", "unchanged 1", "would create 1, change 1; unchanged 0", "created 1, changed 1, unchanged 0"} {
+	for _, wanted := range []string{"email: lin@example.com", "blue", "created 0, changed 0, unchanged", "would create 1, change 1; unchanged 0", "created 1, changed 1, unchanged 0"} {
 		if !strings.Contains(out, wanted) {
 			t.Errorf("the guide printed no %s:\n%s", wanted, out)
 		}
