@@ -379,6 +379,8 @@ func (r *Room) askApplication(req *enforce.Request, w *write, v view, before, af
 	}
 	q.Resource.Changes = applicationChanges(before, after)
 	w.detail.Tombstone, w.detail.Serves = tombstone, serves
+	w.detail.Anywhere = after != nil && len(after.Addresses) == 0
+	w.detail.Public = after != nil && after.TokenEndpointAuthMethod == byNothing
 	was, is := storage.Application{}, storage.Application{}
 	if before != nil {
 		was = *before

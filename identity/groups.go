@@ -267,6 +267,9 @@ func (r *Room) deleteGroup(ctx context.Context, req *enforce.Request) (enforce.R
 		return enforce.Resolved{}, err
 	}
 	w.late = inUse("group_in_use", "group", holders, force)
+	if force {
+		w.detail.Holders = aboutHolders(v, holders)
+	}
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
 		for _, holder := range holders {
 			if err := release(ctx, tx, holder, "", storage.GroupID(id)); err != nil {
@@ -309,6 +312,28 @@ func inUse(code, noun string, holders []storage.Record, force bool) error {
 		return conflictError(code, "", detail)
 	}
 	return nil
+}
+
+// aboutHolders is what the rules want to know of the objects that lose a role or a group.
+func aboutHolders(v view, holders []storage.Record) *holdersDetail {
+	about := &holdersDetail{}
+	for _, holder := range holders {
+		var protected bool
+		var tenant storage.TenantID
+		switch holder := holder.(type) {
+		case *storage.User:
+			protected, tenant = holder.Protected, holder.Tenant
+		case *storage.Application:
+			protected, tenant = holder.Protected, holder.Tenant
+		case *storage.Group:
+			protected, tenant = holder.Protected, holder.Tenant
+		case *storage.Role:
+			protected, tenant = holder.Protected, holder.Tenant
+		}
+		about.Protected = about.Protected || protected
+		about.Disabled = about.Disabled || !tenantEnabled(v, tenant)
+	}
+	return about
 }
 
 func forced(req *enforce.Request) (bool, error) { return flag(req, "force") }

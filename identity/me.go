@@ -74,6 +74,7 @@ func oneself(v view, req *enforce.Request) policies.Question {
 	facts := req.Caller.Facts.Identity()
 	q := policies.Question{Resource: resource(v, req.Caller.ID, storage.TenantID(facts.Tenant), facts.Exists)}
 	q.Resource.Self = true
+	q.Resource.AfterDetail = changeDetail{Conditional: true}.json() // of what has a version, change says more
 	return q
 }
 

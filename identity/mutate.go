@@ -54,8 +54,27 @@ type changeDetail struct {
 	NamedTenant string `json:"named_tenant"`
 	// Conditional says that the request names the version that it changes, or has none to name.
 	Conditional bool `json:"conditional"`
+	// Anywhere says that the identity may come from any address after it, Public that an application then proves itself with nothing.
+	Anywhere bool `json:"anywhere"`
+	Public   bool `json:"public"`
 	// Secrets is there for a change of an application's secrets alone.
 	Secrets *secretsDetail `json:"secrets,omitempty"`
+	// Holders is there where a role or a group is taken by force from those who hold it.
+	Holders *holdersDetail `json:"holders,omitempty"`
+	// Named is there where the body names the objects.
+	Named *namedDetail `json:"named,omitempty"`
+}
+
+// holdersDetail says what is true of one holder at least.
+type holdersDetail struct {
+	Protected bool `json:"protected"`
+	Disabled  bool `json:"disabled"` // its tenant is
+}
+
+// namedDetail are the tenants of the objects that a body names, and whether one of them is not there.
+type namedDetail struct {
+	Tenants map[string]bool `json:"tenants"`
+	Missing bool            `json:"missing"`
 }
 
 // secretsDetail is what a change of secrets leaves. Needed says that the application proves itself with one, Forced that the request

@@ -254,6 +254,9 @@ func (r *Room) deleteRole(ctx context.Context, req *enforce.Request) (enforce.Re
 	}
 	holders = append(holders, heirs...)
 	w.late = inUse("role_in_use", "role", holders, force)
+	if force {
+		w.detail.Holders = aboutHolders(v, holders)
+	}
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
 		for _, holder := range holders {
 			if err := release(ctx, tx, holder, storage.RoleKey(key), ""); err != nil {

@@ -25,6 +25,8 @@ type Sealer interface {
 type PDP interface {
 	Catalogue() *policies.Catalogue
 	Describe() policies.Description
+	// Explain says what would be answered to a question that nobody asked.
+	Explain(ctx context.Context, q *policies.Question) (policies.Decision, error)
 }
 
 // Sessions ends sessions; oauth gives it.

@@ -121,6 +121,19 @@ func (r *Room) tenantOf(ctx context.Context, subject string) (storage.TenantID, 
 	return e.application.Tenant, nil
 }
 
+// factsOf returns the tenant and the facts of a user or application, or no facts of one that is gone.
+func (r *Room) factsOf(ctx context.Context, subject string) (storage.TenantID, *policies.Facts, error) {
+	e, err := r.directory.find(ctx, subjectKind(subject), subject)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return "", nil, nil
+	case err != nil:
+		return "", nil, fmt.Errorf("find the subject of a session: %w", err)
+	}
+	facts := r.directory.subject(e).Facts
+	return storage.TenantID(facts.Identity().Tenant), facts, nil
+}
+
 // subjectKind tells ids of users and applications apart: only users have UUIDs.
 func subjectKind(id string) string {
 	if isUUID(id) {
@@ -148,8 +161,11 @@ func (r *Room) keptSession(ctx context.Context, sid string, u *storage.User) (*s
 	return s, nil
 }
 
-// endSession ends one session.
+// endSession ends one session. Whether the caller dominates whose it is, the present sequence says.
 func (r *Room) endSession(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	if _, err := r.begin(ctx, req); err != nil {
+		return enforce.Resolved{}, err
+	}
 	return r.endOne(ctx, req, func(*storage.Session) bool { return true }, "iam/sessions:delete", storage.EndAdministrator)
 }
 
@@ -168,12 +184,13 @@ func (r *Room) endOne(
 	v := standing{r.directory}
 	q := policies.Question{Resource: resource(v, sid, "", false)}
 	if s != nil {
-		tenant, err := r.tenantOf(ctx, s.Subject)
+		tenant, facts, err := r.factsOf(ctx, s.Subject)
 		if err != nil {
 			return enforce.Resolved{}, err
 		}
 		q.Resource = resource(v, sid, tenant, true)
 		q.Resource.Self = isCaller(req, subjectKind(s.Subject), s.Subject)
+		q.Resource.Before = facts
 	}
 	return r.ending(req, q, action, "sessions/"+sid, func(ctx context.Context) error {
 		if s == nil {
@@ -192,19 +209,19 @@ func (r *Room) endSessionsOf(ctx context.Context, req *enforce.Request) (enforce
 			return enforce.Resolved{}, enforce.BadParameter("bad_filter", "subject", "name the user or application whose sessions end")
 		}
 	}
-	e, err := r.directory.find(ctx, kind, subject)
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return enforce.Resolved{}, fmt.Errorf("find the subject: %w", err)
+	if _, err := r.begin(ctx, req); err != nil {
+		return enforce.Resolved{}, err
 	}
-	tenant, err := r.tenantOf(ctx, subject)
+	tenant, facts, err := r.factsOf(ctx, subject)
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
 	v := standing{r.directory}
-	q := policies.Question{Resource: resource(v, subject, tenant, e != nil)} // the subject stands for its sessions
+	q := policies.Question{Resource: resource(v, subject, tenant, facts != nil)} // the subject stands for its sessions
 	q.Resource.Self = isCaller(req, kind, subject)
+	q.Resource.Before = facts
 	return r.ending(req, q, "iam/sessions:delete", "subjects/"+subject, func(ctx context.Context) error {
-		if e == nil {
+		if facts == nil {
 			return notFound()
 		}
 		_, err := r.ender().EndSessions(ctx, subject, "", storage.EndAdministrator)
@@ -217,6 +234,8 @@ func (r *Room) ending(
 	req *enforce.Request, q policies.Question, action, target string, end func(ctx context.Context) error,
 ) enforce.Resolved {
 	w := &write{action: action, target: target}
+	w.detail.Conditional = true // sessions have no version to name
+	q.Resource.AfterDetail = w.detail.json()
 	entry := func(d policies.Decision) storage.AuditEntry {
 		e := entryOf(req, d, w)
 		e.ToVersion = 0

@@ -354,7 +354,7 @@ func (r *Room) askUser(
 		q.Resource.After = policies.NewFacts(userFacts(imagined(v, after.Tenant), after))
 	}
 	q.Resource.Changes = userChanges(before, after)
-	w.detail.Tombstone = tombstone
+	w.detail.Tombstone, w.detail.Anywhere = tombstone, after != nil && len(after.Addresses) == 0
 	was, is := storage.User{}, storage.User{}
 	if before != nil {
 		was = *before

@@ -110,8 +110,8 @@ stays_in_tenant if input.resource.after.tenant != ""
 # METADATA
 # title: Enabled tenant
 # description: |
-#   Objects of a disabled tenant are read, not changed; the tenant itself may be changed, or nobody could enable it
-#   again, and the sessions of its identities may be ended.
+#   Objects of a disabled tenant are read, not changed, nor is a role or group taken from them by force; the tenant
+#   itself may be changed, or nobody could enable it again, and the sessions of its identities may be ended.
 # labels:
 #   rule: admin.tenant_enabled
 # scope: document
@@ -124,6 +124,7 @@ tenant_enabled if input.resource.type in {"iam/tenants", "iam/sessions", "me", "
 tenant_enabled if {
 	enabled_now
 	enabled_after
+	not input.resource.detail.holders.disabled
 }
 
 # METADATA

@@ -144,3 +144,39 @@ test_naming_the_own_tenant if {
 	}
 	answers(asks(insider, on("iam/users", "u1", "write", change)), [])
 }
+
+# Whoever enables or disables a tenant changes the status of all its identities at once.
+test_status_of_a_tenant[note] if {
+	tenants := {"iam/tenants": {"*": {"own": always}}}
+	all := {"*": {"*": {"own": always}}}
+	named := {
+		"iam/applications": {"reveal": {"own": always}},
+		"tokens": {"revoke_all": {"own": always}},
+	}
+	governor := {"acme": object.union(all, named), "": object.union(all, named)}
+	some note, tc in {
+		"full administrator": {"grants": owner_grants, "want": []},
+		"all of the tenant and of none": {"grants": governor, "want": []},
+		"keeper of tenants": {"grants": {"": tenants}, "want": ["delegation_exceeds_actor"]},
+		"not what is of no tenant": {"grants": {"acme": governor.acme, "": tenants}, "want": ["delegation_exceeds_actor"]},
+		"not what is explicit": {"grants": {"acme": all, "": all}, "want": ["delegation_exceeds_actor"]},
+		"of another tenant": {
+			"grants": {"globex": governor.acme, "": governor[""]}, "want": ["delegation_exceeds_actor"],
+		},
+		"for a time": {
+			"grants": {"*": {"*": {"*": {"own": {"not_before": 0, "not_after": 5000}}}}},
+			"want": ["delegation_exceeds_actor"],
+		},
+	}
+	some change in ["enabled", "addresses"]
+	tenant := bundle("tenant", "acme", {})
+	request := on("iam/tenants", "acme", "write", {"changes": {change: true}, "before": tenant, "after": tenant})
+	answers(asks(user("gwen", {"grants": tc.grants}), request), tc.want)
+}
+
+test_other_changes_of_tenants if {
+	keeper := user("kim", {"grants": {"": {"iam/tenants": {"*": {"own": always}}}}})
+	tenant := bundle("tenant", "acme", {})
+	answers(asks(keeper, on("iam/tenants", "acme", "write", {"changes": {"name": true}, "before": tenant, "after": tenant})), [])
+	answers(asks(keeper, on("iam/tenants", "acme", "write", {"changes": {"create": true, "enabled": true}, "after": tenant})), [])
+}
