@@ -16,13 +16,16 @@ import (
 
 const maxBulk = 100
 
+// bulkFields names what is to be deleted.
+type bulkFields struct {
+	IDs []string `json:"ids"`
+}
+
 // bulkDelete deletes many applications in one transaction, all or none. It is one decision on all of them together: the target
 // is the sum of them, in their tenant, or in every tenant if they are of several.
 func (r *Room) bulkDelete(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	var in struct {
-		IDs []string `json:"ids"`
-	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	var in bulkFields
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if len(in.IDs) == 0 || len(in.IDs) > maxBulk {

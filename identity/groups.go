@@ -103,7 +103,7 @@ func (r *Room) getGroup(_ context.Context, req *enforce.Request) (enforce.Resolv
 
 func (r *Room) postGroup(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in groupFields
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	id, err := uuid.NewV7FromReader(r.config.Rand)
@@ -119,7 +119,7 @@ func (r *Room) putGroup(ctx context.Context, req *enforce.Request) (enforce.Reso
 	if err := checkObjectID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := sameID(in.ID, id, "/id"); err != nil {
@@ -134,7 +134,7 @@ func (r *Room) patchGroup(ctx context.Context, req *enforce.Request) (enforce.Re
 	if err := checkObjectID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	return r.saveGroup(ctx, req, id, &in, saving{merge: true, action: "patch"})

@@ -181,6 +181,7 @@ func entryOf(req *enforce.Request, d policies.Decision, w *write) storage.AuditE
 	e := storage.AuditEntry{
 		Actor: req.Caller.Type + ":" + req.Caller.ID, Action: w.action, Target: w.target, DecisionID: d.ID,
 		PolicyRevision: d.PolicyRevision, RequestID: req.ID, FromVersion: w.version, ToVersion: w.version + 1,
+		Tenant: storage.TenantID(w.question.Resource.Tenant),
 	}
 	if w.deletes {
 		e.ToVersion = 0

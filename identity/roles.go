@@ -78,7 +78,7 @@ func (r *Room) getRole(_ context.Context, req *enforce.Request) (enforce.Resolve
 // postRole takes the key from the body: a role has no other id.
 func (r *Room) postRole(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in roleKeyed
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := checkRoleKey(in.Key.Value, "/key"); err != nil {
@@ -93,7 +93,7 @@ func (r *Room) putRole(ctx context.Context, req *enforce.Request) (enforce.Resol
 	if err := checkRoleKey(key, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := sameID(in.Key, key, "/key"); err != nil {
@@ -108,7 +108,7 @@ func (r *Room) patchRole(ctx context.Context, req *enforce.Request) (enforce.Res
 	if err := checkRoleKey(key, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	return r.saveRole(ctx, req, key, &in, saving{merge: true, action: "patch"})

@@ -66,6 +66,12 @@ type passwordView struct {
 	ChangedAt *time.Time `json:"changed_at,omitempty"`
 }
 
+// temporaryPasswordView is a temporary password in the one reply that made it.
+type temporaryPasswordView struct {
+	TemporaryPassword string     `json:"temporary_password"`
+	ExpiresAt         *time.Time `json:"expires_at"`
+}
+
 func viewUser(u *storage.User) userView {
 	return userView{
 		ID: u.ID, Username: u.Username, Email: u.Email, Name: u.Name, Tenant: u.Tenant, Groups: present(u.Groups), Roles: present(u.Roles),
@@ -116,7 +122,7 @@ func (r *Room) getUser(ctx context.Context, req *enforce.Request) (enforce.Resol
 
 func (r *Room) postUser(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in userFields
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	id, err := uuid.NewV7FromReader(r.config.Rand)
@@ -132,7 +138,7 @@ func (r *Room) putUser(ctx context.Context, req *enforce.Request) (enforce.Resol
 	if err := checkUserID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := sameID(in.ID, id, "/id"); err != nil {
@@ -147,7 +153,7 @@ func (r *Room) patchUser(ctx context.Context, req *enforce.Request) (enforce.Res
 	if err := checkUserID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	return r.saveUser(ctx, req, id, &in, saving{merge: true, action: "patch"})
@@ -466,7 +472,7 @@ func (r *Room) resetPassword(ctx context.Context, req *enforce.Request) (enforce
 		return nil
 	}
 	w.reply = func() enforce.Reply {
-		return noStore(saved(next.Meta, map[string]any{"temporary_password": temporary, "expires_at": state.ExpiresAt}))
+		return noStore(saved(next.Meta, temporaryPasswordView{TemporaryPassword: temporary, ExpiresAt: state.ExpiresAt}))
 	}
 	return r.change(req, w), nil
 }
