@@ -67,7 +67,7 @@ func (r *Room) reveal(_ context.Context, req *enforce.Request) (enforce.Resolved
 				r.revealed.count(revealNothing)
 				return enforce.Reply{}, notFound()
 			}
-			if err := r.revealable(app, sid); err != nil {
+			if err := revealable(app, sid, r.config.HashOnly); err != nil {
 				r.revealed.count(revealNothing)
 				return enforce.Reply{}, err
 			}
@@ -149,13 +149,13 @@ func (t *tally) figures() map[string]int64 {
 }
 
 // revealable is the 404 or 409 of a secret that has no value to show.
-func (r *Room) revealable(a *storage.Application, sid string) error {
+func revealable(a *storage.Application, sid string, hashOnly bool) error {
 	for _, s := range a.Secrets {
 		switch {
 		case s.ID != sid:
 		case s.RevokedAt != nil:
 			return conflictError("secret_revoked", "", "the secret was revoked")
-		case !a.Retrievable || !s.Sealed || r.config.HashOnly:
+		case !a.Retrievable || !s.Sealed || hashOnly:
 			return conflictError("not_retrievable", "", "this secret is kept as a verifier only and cannot be read again")
 		default:
 			return nil

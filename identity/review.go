@@ -373,7 +373,7 @@ func (v *review) reveals(ctx context.Context, subject *policies.Facts, item *rev
 // sealedSecrets are the ids of the secrets that have a value to show.
 func sealedSecrets(a *storage.Application) (ids []string) {
 	for _, s := range a.Secrets {
-		if revealable(a, s.ID) == nil {
+		if revealable(a, s.ID, false) == nil {
 			ids = append(ids, s.ID)
 		}
 	}
