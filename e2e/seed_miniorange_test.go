@@ -140,7 +140,7 @@ func TestSeedM09AndM10ABulkNamesAllThatStandsInTheWay(t *testing.T) {
 			o := item.(object)
 			got = append(got, o["id"].(string)+" "+o["code"].(string))
 		}
-		if c.err == nil && strings.Join(texts(got), ", ") != strings.Join(texts(want), ", ") {
+		if c.err == nil && strings.Join(words(got), ", ") != strings.Join(words(want), ", ") {
 			c.fail("named are %v, want %v", got, want)
 		}
 	}
@@ -170,7 +170,7 @@ func TestSeedM09AndM10ABulkNamesAllThatStandsInTheWay(t *testing.T) {
 	}
 }
 
-func texts(values []any) []string {
+func words(values []any) []string {
 	out := make([]string, len(values))
 	for i, v := range values {
 		out[i], _ = v.(string)
