@@ -25,7 +25,7 @@ func (s *Server) resolveSessionsEnd(ctx context.Context, r *enforce.Request) (en
 	hint := form.Get("token")
 	var caller *enforce.Caller
 	if len(r.HTTP.Header.Values("Authorization")) > 0 {
-		if caller, err = s.Authenticator(policies.PlaneRuntime, false).Authenticate(ctx, r.HTTP); err != nil {
+		if caller, err = s.Authenticator(false).Authenticate(ctx, r.HTTP); err != nil {
 			return enforce.Resolved{}, err
 		}
 	}

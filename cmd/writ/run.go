@@ -118,9 +118,9 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 func (n *node) handlers() (public, admin http.Handler, err error) {
 	problems := enforce.Plane{WriteError: identity.WriteProblem, WriteDenial: identity.WriteDenial}
 	runtime, management := problems, problems
-	runtime.Name, runtime.Authenticator = policies.PlaneRuntime, n.auth.Authenticator(policies.PlaneRuntime, false)
+	runtime.Name, runtime.Authenticator = policies.PlaneRuntime, n.auth.Authenticator(false)
 	management.Name = policies.PlaneManagement
-	management.Authenticator = n.auth.Authenticator(policies.PlaneManagement, n.config.AdminBasic)
+	management.Authenticator = n.auth.Authenticator(n.config.AdminBasic)
 	me := enforce.Group{Plane: runtime, Routes: n.room.MeRoutes()}
 	publicGroups := []enforce.Group{
 		{Plane: n.auth.Plane(), Routes: n.auth.Routes()},

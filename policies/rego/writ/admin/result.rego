@@ -69,6 +69,7 @@ accepted if {
 	# addressed
 	input.caller.address == "allowed"
 	meant
+	entitled
 	eligible
 }
 
@@ -77,6 +78,7 @@ accepted if {
 	valid
 	addressed
 	meant
+	entitled
 	settled
 	eligible
 }
