@@ -193,10 +193,10 @@ func TestBasicOnTheAdminAPI(t *testing.T) {
 		secret string
 		ok     bool
 	}{
-		"an application":        {func(*storage.Application) {}, "secret of app", true},
-		"with a ceiling":        {func(a *storage.Application) { a.Scopes = []string{"iam:read"} }, "secret of app", true},
-		"wrong secret":          {func(*storage.Application) {}, "wrong", false},
-		"inactive":              {func(a *storage.Application) { a.IsActive = false }, "secret of app", false},
+		"an application": {func(*storage.Application) {}, "secret of app", true},
+		"with a ceiling": {func(a *storage.Application) { a.Scopes = []string{"iam:read"} }, "secret of app", true},
+		"wrong secret":   {func(*storage.Application) {}, "wrong", false},
+		"inactive":       {func(a *storage.Application) { a.IsActive = false }, "secret of app", false},
 		// What an application may do so is a rule: basic_not_accepted, wrong_audience.
 		"password only":         {func(a *storage.Application) { a.GrantTypes = []string{"password"} }, "secret of app", true},
 		"for another audience":  {func(a *storage.Application) { a.Audiences = []string{issuer + "/runtime"} }, "secret of app", true},
