@@ -78,18 +78,18 @@ func (t *throttle) ask(a *attempt) {
 }
 
 // shared are the counts of those who find no room: a flood of names makes others wait with it, for a while, and nobody guess freely.
-type shared [sharedCounts]tally
+type shared [sharedCounts]sharedCount
 
-type tally struct {
+type sharedCount struct {
 	failures int
 	last     time.Time
 }
 
-func (s *shared) of(d digest) *tally { return &s[binary.BigEndian.Uint16(d[:])%sharedCounts] }
+func (s *shared) of(d digest) *sharedCount { return &s[binary.BigEndian.Uint16(d[:])%sharedCounts] }
 
-func (c *tally) lately(now time.Time) bool { return c.failures > 0 && now.Sub(c.last) < maxDelay }
+func (c *sharedCount) lately(now time.Time) bool { return c.failures > 0 && now.Sub(c.last) < maxDelay }
 
-func (c *tally) add(now time.Time) {
+func (c *sharedCount) add(now time.Time) {
 	if !c.lately(now) {
 		c.failures = 0
 	}

@@ -228,7 +228,7 @@ func (t *throttle) know(e counted, record *storage.Guesses, resets map[digest]ti
 		}
 		switch {
 		case c.failures > 0 && len(t.names) >= maxCounts:
-			*t.sharedNames.of(e.of) = tally{c.failures, c.last}
+			*t.sharedNames.of(e.of) = sharedCount{c.failures, c.last}
 		case c.failures > 0 || t.now().Sub(c.resetAt) <= forgetAfter:
 			t.names[e.of] = c
 		}
@@ -240,7 +240,7 @@ func (t *throttle) know(e counted, record *storage.Guesses, resets map[digest]ti
 		switch {
 		case record.Since.Before(began) || c.failures == 0:
 		case len(t.places) >= maxCounts:
-			*t.sharedPlaces.of(e.of) = tally{c.failures, c.last}
+			*t.sharedPlaces.of(e.of) = sharedCount{c.failures, c.last}
 		default:
 			t.places[e.of] = c
 			if name := t.names[c.name]; name != nil {

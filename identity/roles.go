@@ -78,7 +78,7 @@ func (r *Room) getRole(_ context.Context, req *enforce.Request) (enforce.Resolve
 // postRole takes the key from the body: a role has no other id.
 func (r *Room) postRole(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in roleKeyed
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := checkRoleKey(in.Key.Value, "/key"); err != nil {
@@ -93,7 +93,7 @@ func (r *Room) putRole(ctx context.Context, req *enforce.Request) (enforce.Resol
 	if err := checkRoleKey(key, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := sameID(in.Key, key, "/key"); err != nil {
@@ -108,7 +108,7 @@ func (r *Room) patchRole(ctx context.Context, req *enforce.Request) (enforce.Res
 	if err := checkRoleKey(key, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	return r.saveRole(ctx, req, key, &in, saving{merge: true, action: "patch"})
@@ -161,7 +161,7 @@ func (r *Room) saveRole(ctx context.Context, req *enforce.Request, key string, i
 	if check.err != nil {
 		return enforce.Resolved{}, check.err
 	}
-	w.late = check.late
+	w.late, w.detail.NamedTenant, w.denied = check.late, in.Tenant.Value, tenantDenied(in.Tenant)
 	if current == nil && !mode.creates {
 		w.question.Resource = resource(v, key, "", false)
 		return r.change(req, w), nil
@@ -177,7 +177,6 @@ func (r *Room) saveRole(ctx context.Context, req *enforce.Request, key string, i
 		inherits = current.Inherits
 	}
 	w.detail.refer(v, inherits, next.Inherits, nil, nil)
-	w.denied = tenantDenied(in.Tenant)
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return saveRecord(ctx, tx, next, current == nil, nil) }
 	w.reply = func() enforce.Reply {
 		if current == nil {
@@ -255,6 +254,9 @@ func (r *Room) deleteRole(ctx context.Context, req *enforce.Request) (enforce.Re
 	}
 	holders = append(holders, heirs...)
 	w.late = inUse("role_in_use", "role", holders, force)
+	if force {
+		w.detail.Holders = aboutHolders(v, holders)
+	}
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
 		for _, holder := range holders {
 			if err := release(ctx, tx, holder, storage.RoleKey(key), ""); err != nil {

@@ -69,7 +69,7 @@ func (r *Room) getTenant(_ context.Context, req *enforce.Request) (enforce.Resol
 
 func (r *Room) postTenant(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in tenantFields
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	id, err := uuid.NewV7FromReader(r.config.Rand)
@@ -85,7 +85,7 @@ func (r *Room) putTenant(ctx context.Context, req *enforce.Request) (enforce.Res
 	if err := checkObjectID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := sameID(in.ID, id, "/id"); err != nil {
@@ -100,7 +100,7 @@ func (r *Room) patchTenant(ctx context.Context, req *enforce.Request) (enforce.R
 	if err := checkObjectID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	return r.saveTenant(ctx, req, id, &in, saving{merge: true, action: "patch"})

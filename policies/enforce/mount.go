@@ -221,7 +221,7 @@ func (m *mount) serve(c *gin.Context, plane Plane, row Route) {
 	ctx := c.Request.Context()
 	event := EventFrom(ctx)
 	event.Route, event.Entrypoint = row.Method+" "+row.Path, string(row.Entrypoint)
-	req := &Request{HTTP: c.Request, ID: event.RequestID, Now: m.config.Now(), Params: params(c), Permission: row.Type + ":" + row.Action}
+	req := &Request{HTTP: c.Request, ID: event.RequestID, Now: m.config.Now(), Params: params(c), Permission: row.Type + ":" + row.Action, shape: row.Shape}
 	if err := m.admit(ctx, c.Writer, req, plane, row); err != nil {
 		m.fail(c.Writer, req, plane, err)
 		return
