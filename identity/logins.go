@@ -31,7 +31,7 @@ const (
 	loginQueue = 1024
 	// failureBurst and failureRefill bound the failures that are written down, whoever tries whatever from wherever; failureRefill is
 	// the time for one more. A flood is counted, and does not fill the store.
-	failureBurst  = 600
+	failureBurst = 600
 	// unknownBurst is how much of it failures at names that nobody has may take, failureQueue how much of the queue all failures: a
 	// flood of names hides neither what happens to users nor who came in.
 	unknownBurst  = failureBurst / 2
