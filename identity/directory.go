@@ -46,6 +46,7 @@ type directory struct {
 	servers map[string][]string
 	// generation moves with every role, group and tenant: facts flattened before are flattened anew when they are wanted.
 	generation uint64
+	shared     sharedRights
 }
 
 // entry is one identity with its facts, which are made when they are first wanted in a generation.
@@ -59,6 +60,7 @@ type entry struct {
 type factsAt struct {
 	generation uint64
 	subject    *enforce.Subject
+	rights     *rightsSet // which only those who have it keep
 }
 
 func newDirectory(store storage.Reader, audiences []string, users int) *directory {
@@ -202,6 +204,7 @@ func (d *directory) change(f func()) {
 	defer d.mu.Unlock()
 	f()
 	d.generation++
+	d.shared.forget()
 }
 
 // mirror is the directory as a view; d.mu is held while it is used.
@@ -266,22 +269,26 @@ func (d *directory) subject(e *entry) *enforce.Subject {
 	}
 	s := &enforce.Subject{}
 	var facts policies.Identity
+	var rights *rightsSet
 	var tenant storage.TenantID
-	if e.user != nil {
-		facts = userFacts(mirror{d}, e.user)
-		s.Name, s.Epoch, tenant = e.user.Username, e.user.Epoch, e.user.Tenant
+	if u := e.user; u != nil {
+		rights = d.shared.of(mirror{d}, &u.Identity)
+		facts = userFactsOf(mirror{d}, u, rights.flattened)
+		s.Name, s.Epoch, tenant = u.Username, u.Epoch, u.Tenant
 	} else {
-		facts = applicationFacts(mirror{d}, e.application, d.audiences)
-		s.Name, s.Epoch, tenant = e.application.Name, e.application.Epoch, e.application.Tenant
+		a := e.application
+		rights = d.shared.of(mirror{d}, &a.Identity)
+		facts = applicationFactsOf(mirror{d}, a, d.audiences, rights.flattened)
+		s.Name, s.Epoch, tenant = a.Name, a.Epoch, a.Tenant
 	}
-	s.Type, s.ID, s.Facts = facts.Type, facts.ID, policies.NewFacts(facts)
+	s.Type, s.ID, s.Facts = facts.Type, facts.ID, policies.NewSharedFacts(facts, rights.rights)
 	if e.addresses != nil {
 		s.Allowed = append(s.Allowed, e.addresses)
 	}
 	if t := d.tenants[tenant]; t != nil && t.Addresses != nil {
 		s.Allowed = append(s.Allowed, prefixes(t.Addresses))
 	}
-	e.facts.Store(&factsAt{generation: d.generation, subject: s})
+	e.facts.Store(&factsAt{generation: d.generation, subject: s, rights: rights})
 	return s
 }
 
