@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"slices"
 	"time"
 
 	"github.com/writ-authz/writ/policies"
@@ -150,7 +151,7 @@ func flatten(v view, i *storage.Identity) flattened {
 		flat.addGroup(group)
 		groups = append(groups, string(group))
 	}
-	return flattened{roles: flat.roles, groups: groups, grants: flat.grants}
+	return flattened{roles: flat.roles, groups: groups, grants: slices.Clone(flat.grants)} // a copy as long as it must be, because it is kept
 }
 
 // identityFacts fills what users and applications have in common.

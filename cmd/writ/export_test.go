@@ -26,3 +26,12 @@ var OpenBreached = openBreached
 func Breached(file io.ReaderAt, size int64) *breachedFile {
 	return &breachedFile{file: file, size: size}
 }
+
+// The pace of the collector.
+var (
+	NextRoom      = nextRoom
+	PaceFor       = paceFor
+	MemoryLimit   = memoryLimit
+	RoomWithin    = roomWithin
+	PaceCollector = paceCollector
+)
