@@ -47,6 +47,7 @@ type directory struct {
 	// generation moves with every role, group and tenant: facts flattened before are flattened anew when they are wanted.
 	generation uint64
 	shared     sharedRights
+	givers     givers
 }
 
 // entry is one identity with its facts, which are made when they are first wanted in a generation.
@@ -68,7 +69,7 @@ func newDirectory(store storage.Reader, audiences []string, users int) *director
 		store: store, audiences: audiences, users: newUserCache(users),
 		applications: map[string]*entry{}, roles: map[storage.RoleKey]*storage.Role{},
 		groups: map[storage.GroupID]*storage.Group{}, tenants: map[storage.TenantID]*storage.Tenant{},
-		servers: map[string][]string{},
+		servers: map[string][]string{}, givers: newGivers(),
 	}
 }
 
@@ -82,8 +83,8 @@ func (d *directory) load(ctx context.Context) (int64, error) {
 	defer d.mu.Unlock()
 	err = errors.Join(
 		each(ctx, d.store, func(a *storage.Application) { d.putApplication(a.ID, a) }),
-		each(ctx, d.store, func(r *storage.Role) { d.roles[storage.RoleKey(r.ID)] = r }),
-		each(ctx, d.store, func(g *storage.Group) { d.groups[storage.GroupID(g.ID)] = g }),
+		each(ctx, d.store, func(r *storage.Role) { d.putRole(storage.RoleKey(r.ID), r) }),
+		each(ctx, d.store, func(g *storage.Group) { d.putGroup(storage.GroupID(g.ID), g) }),
 		each(ctx, d.store, func(t *storage.Tenant) { d.tenants[storage.TenantID(t.ID)] = t }),
 		d.loadEpoch(ctx, d.store),
 	)
@@ -131,11 +132,11 @@ func (d *directory) apply(ctx context.Context, r storage.Reader, item storage.Ch
 		})
 	case storage.RoleKind.Name:
 		return reload(ctx, r, item.ID, func(record *storage.Role) {
-			d.change(func() { put(d.roles, storage.RoleKey(item.ID), record, record == nil) })
+			d.change(func() { d.putRole(storage.RoleKey(item.ID), record) })
 		})
 	case storage.GroupKind.Name:
 		return reload(ctx, r, item.ID, func(record *storage.Group) {
-			d.change(func() { put(d.groups, storage.GroupID(item.ID), record, record == nil) })
+			d.change(func() { d.putGroup(storage.GroupID(item.ID), record) })
 		})
 	case storage.TenantKind.Name:
 		return reload(ctx, r, item.ID, func(record *storage.Tenant) {
@@ -165,6 +166,18 @@ func put[K comparable, V any](in map[K]V, key K, value V, gone bool) {
 		return
 	}
 	in[key] = value
+}
+
+// putRole puts a role, nil if it is gone, in the place of the one before it; d.mu is held.
+func (d *directory) putRole(key storage.RoleKey, role *storage.Role) {
+	d.givers.role(key, d.roles[key], role)
+	put(d.roles, key, role, role == nil)
+}
+
+// putGroup is the same for a group.
+func (d *directory) putGroup(id storage.GroupID, group *storage.Group) {
+	d.givers.group(id, d.groups[id], group)
+	put(d.groups, id, group, group == nil)
 }
 
 // putApplication puts an application, nil if it is gone, in the place of the one before it; d.mu is held.
