@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -14,13 +15,16 @@ import (
 
 const maxBulk = 100
 
+// bulkFields names what is to be deleted.
+type bulkFields struct {
+	IDs []string `json:"ids"`
+}
+
 // bulkDelete deletes many applications in one transaction, all or none. It is one decision on all of them together: the target
 // is the sum of them, in their tenant, or in every tenant if they are of several.
 func (r *Room) bulkDelete(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	var in struct {
-		IDs []string `json:"ids"`
-	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	var in bulkFields
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if len(in.IDs) == 0 || len(in.IDs) > maxBulk {
@@ -39,24 +43,18 @@ func (r *Room) bulkDelete(ctx context.Context, req *enforce.Request) (enforce.Re
 	w.target = "applications/" + strings.Join(ids, ",")
 	w.many, w.deletes = true, true
 	found := make([]*storage.Application, 0, len(ids))
-	missing := ""
+	named := &namedDetail{Tenants: map[string]bool{}}
 	for _, id := range ids {
-		e := r.directory.application(id)
-		switch {
-		case e != nil:
+		if e := r.directory.application(id); e != nil {
 			found = append(found, e.application)
-		case missing == "":
-			missing = id
+			named.Tenants[string(e.application.Tenant)] = true
 		}
 	}
+	named.Missing = len(found) < len(ids)
 	w.question.Resource = r.sum(req, v, found)
-	if missing != "" {
-		w.late = &enforce.ProtocolError{
-			Status: http.StatusNotFound, Code: "unknown_id", Pointer: "/ids/" + strconv.Itoa(slices.Index(in.IDs, missing)),
-			Detail: "there is no application " + missing + ", or none for you to see; nothing was deleted",
-		}
-	}
-	w.denied = func(d policies.Decision) error { return bulkDenied(req, d, in.IDs, found) }
+	w.detail.Named = named
+	w.late = r.unknownID(in.IDs, slices.Collect(maps.Keys(named.Tenants)))
+	w.denied = func(d policies.Decision) error { return r.bulkDenied(req, d, in.IDs, found) }
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
 		for _, a := range found {
 			copied := *a
@@ -126,8 +124,31 @@ func prefixed(grants []policies.Grant, id string) []policies.Grant {
 	return apart
 }
 
-// bulkDenied names the application that stands in the way, where one does by itself.
-func bulkDenied(req *enforce.Request, d policies.Decision, ids []string, found []*storage.Application) error {
+// unknownID is the reply that names the first application that is not there, or not in one of the tenants: the two look alike. It is
+// nil where there is none.
+func (r *Room) unknownID(ids, tenants []string) error {
+	for i, id := range ids {
+		if e := r.directory.application(id); e != nil && slices.Contains(tenants, string(e.application.Tenant)) {
+			continue
+		}
+		return &enforce.ProtocolError{
+			Status: http.StatusNotFound, Code: "unknown_id", Pointer: "/ids/" + strconv.Itoa(i),
+			Detail: "there is no application " + id + ", or none for you to see; nothing was deleted",
+		}
+	}
+	return nil
+}
+
+// bulkDenied names the application that stands in the way, where one does by itself. Of what the caller does not see, the decision
+// says in which tenants the rest is.
+func (r *Room) bulkDenied(req *enforce.Request, d policies.Decision, ids []string, found []*storage.Application) error {
+	if d.Obligations.Conceal {
+		shown, _, err := visible(d)
+		if err != nil {
+			return err
+		}
+		return r.unknownID(ids, shown)
+	}
 	for _, reason := range d.Reasons {
 		for _, a := range found {
 			blocks := reason.Code == "system_protected" && a.Protected ||

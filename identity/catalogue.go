@@ -9,6 +9,12 @@ import (
 	"github.com/writ-authz/writ/policies/enforce"
 )
 
+// catalogueView is the known types with their actions, and what the reason codes mean.
+type catalogueView struct {
+	Types   []policies.CatalogueType       `json:"types"`
+	Reasons map[string]policies.ReasonText `json:"reasons"`
+}
+
 // getCatalogue shows the known types and actions, those that q finds in type, title or group.
 func (r *Room) getCatalogue(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	q, given := req.Query["q"]
@@ -19,7 +25,7 @@ func (r *Room) getCatalogue(_ context.Context, req *enforce.Request) (enforce.Re
 		Question: policies.Question{Resource: resource(standing{r.directory}, "", "", true)},
 		Respond: func(context.Context, policies.Decision) (enforce.Reply, error) {
 			c := r.config.PDP.Catalogue()
-			shown := map[string]any{"types": search(c.Types(), q), "reasons": c.Reasons()}
+			shown := catalogueView{Types: search(c.Types(), q), Reasons: c.Reasons()}
 			return enforce.Reply{Status: http.StatusOK, Body: shown}, nil
 		},
 	}, nil

@@ -103,7 +103,7 @@ func (r *Room) getGroup(_ context.Context, req *enforce.Request) (enforce.Resolv
 
 func (r *Room) postGroup(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in groupFields
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	id, err := uuid.NewV7FromReader(r.config.Rand)
@@ -119,7 +119,7 @@ func (r *Room) putGroup(ctx context.Context, req *enforce.Request) (enforce.Reso
 	if err := checkObjectID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := sameID(in.ID, id, "/id"); err != nil {
@@ -134,7 +134,7 @@ func (r *Room) patchGroup(ctx context.Context, req *enforce.Request) (enforce.Re
 	if err := checkObjectID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	return r.saveGroup(ctx, req, id, &in, saving{merge: true, action: "patch"})
@@ -166,7 +166,7 @@ func (r *Room) saveGroup(ctx context.Context, req *enforce.Request, id string, i
 	if check.err != nil {
 		return enforce.Resolved{}, check.err
 	}
-	w.late = check.late
+	w.late, w.detail.NamedTenant, w.denied = check.late, in.Tenant.Value, tenantDenied(in.Tenant)
 	if current == nil && !mode.creates {
 		w.question.Resource = resource(v, id, "", false)
 		return r.change(req, w), nil
@@ -179,7 +179,6 @@ func (r *Room) saveGroup(ctx context.Context, req *enforce.Request, id string, i
 		roles = current.Roles
 	}
 	w.detail.refer(v, roles, next.Roles, nil, nil)
-	w.denied = tenantDenied(in.Tenant)
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return saveRecord(ctx, tx, next, current == nil, nil) }
 	w.reply = func() enforce.Reply {
 		if current == nil {
@@ -212,32 +211,40 @@ func (r *Room) askGroup(ctx context.Context, req *enforce.Request, w *write, v v
 	if at == nil {
 		at = after
 	}
-	id := storage.GroupID(at.ID)
-	changed := overlay{view: v, groups: map[storage.GroupID]*storage.Group{id: after}}
+	changed := overlay{view: v, groups: map[storage.GroupID]*storage.Group{storage.GroupID(at.ID): after}}
+	w.groupQuestion(v, changed, before, after)
+	if after != nil && w.version == 0 {
+		return nil
+	}
+	return r.countOwners(ctx, &w.question, v, changed, req.Now)
+}
+
+// groupQuestion is askGroup without the count of owners; is is the view with the change.
+func (w *write) groupQuestion(was, is view, before, after *storage.Group) {
+	at := before
+	if at == nil {
+		at = after
+	}
 	q := &w.question
-	q.Resource = resource(v, at.ID, at.Tenant, before != nil)
+	q.Resource = resource(was, at.ID, at.Tenant, before != nil)
 	var d difference
 	if before != nil {
-		q.Resource.Before = policies.NewFacts(groupFacts(v, before))
+		q.Resource.Before = policies.NewFacts(groupFacts(was, before))
 	} else {
 		d.add("create", true)
 		before = &storage.Group{}
 	}
 	if after == nil {
 		q.Resource.Changes = []string{"delete"}
-		return r.countOwners(ctx, q, v, changed, req.Now)
+		return
 	}
-	q.Resource.After = policies.NewFacts(groupFacts(imagined(changed, after.Tenant), after))
+	q.Resource.After = policies.NewFacts(groupFacts(imagined(is, after.Tenant), after))
 	d.add("name", before.Name != after.Name)
 	d.add("description", before.Description != after.Description)
 	d.add("roles", !sameSet(before.Roles, after.Roles))
 	d.add("tenant", before.Tenant != after.Tenant)
 	d.add("protected", before.Protected != after.Protected)
 	q.Resource.Changes = d.names
-	if w.version == 0 {
-		return nil
-	}
-	return r.countOwners(ctx, q, v, changed, req.Now)
 }
 
 func (r *Room) deleteGroup(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
@@ -268,6 +275,9 @@ func (r *Room) deleteGroup(ctx context.Context, req *enforce.Request) (enforce.R
 		return enforce.Resolved{}, err
 	}
 	w.late = inUse("group_in_use", "group", holders, force)
+	if force {
+		w.detail.Holders = aboutHolders(v, holders)
+	}
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
 		for _, holder := range holders {
 			if err := release(ctx, tx, holder, "", storage.GroupID(id)); err != nil {
@@ -310,6 +320,28 @@ func inUse(code, noun string, holders []storage.Record, force bool) error {
 		return conflictError(code, "", detail)
 	}
 	return nil
+}
+
+// aboutHolders is what the rules want to know of the objects that lose a role or a group.
+func aboutHolders(v view, holders []storage.Record) *holdersDetail {
+	about := &holdersDetail{}
+	for _, holder := range holders {
+		var protected bool
+		var tenant storage.TenantID
+		switch holder := holder.(type) {
+		case *storage.User:
+			protected, tenant = holder.Protected, holder.Tenant
+		case *storage.Application:
+			protected, tenant = holder.Protected, holder.Tenant
+		case *storage.Group:
+			protected, tenant = holder.Protected, holder.Tenant
+		case *storage.Role:
+			protected, tenant = holder.Protected, holder.Tenant
+		}
+		about.Protected = about.Protected || protected
+		about.Disabled = about.Disabled || !tenantEnabled(v, tenant)
+	}
+	return about
 }
 
 func forced(req *enforce.Request) (bool, error) { return flag(req, "force") }

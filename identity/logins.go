@@ -3,9 +3,11 @@ package identity
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"maps"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +39,7 @@ const (
 // and not twice. What cannot be written is counted, and the chain says how many are missing.
 type logins struct {
 	audit  *audit
+	store  storage.Store
 	now    func() time.Time
 	logger *slog.Logger
 
@@ -51,14 +54,14 @@ type logins struct {
 	writers sync.WaitGroup
 }
 
-func newLogins(a *audit, now func() time.Time, logger *slog.Logger) *logins {
-	return &logins{audit: a, now: now, logger: logger, counts: map[string]int64{}}
+func newLogins(a *audit, store storage.Store, now func() time.Time, logger *slog.Logger) *logins {
+	return &logins{audit: a, store: store, now: now, logger: logger, counts: map[string]int64{}}
 }
 
 // succeeded writes down that a user proved a password. Whether a token came of it is the decision of this request.
-func (l *logins) succeeded(ctx context.Context, user string) {
-	e := l.entry(ctx, loginAction, "users/"+user)
-	e.OnBehalf, e.Outcome = kindUser+":"+user, outcomeOK
+func (l *logins) succeeded(ctx context.Context, user *storage.User) {
+	e := l.entry(ctx, loginAction, "users/"+user.ID)
+	e.OnBehalf, e.Tenant, e.Outcome = kindUser+":"+user.ID, user.Tenant, outcomeOK
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.counts[outcomeOK]++
@@ -68,11 +71,10 @@ func (l *logins) succeeded(ctx context.Context, user string) {
 // failed writes down that somebody did not prove a password. The name of a user that there is not is kept as a keyed digest: people
 // type passwords into the wrong field.
 func (l *logins) failed(ctx context.Context, action string, user *storage.User, name digest, fault string) {
-	target := "names/" + hex.EncodeToString(name[:])
+	e := l.entry(ctx, action, "names/"+hex.EncodeToString(name[:]))
 	if user != nil {
-		target = "users/" + user.ID
+		e.Target, e.Tenant = "users/"+user.ID, user.Tenant
 	}
-	e := l.entry(ctx, action, target)
 	e.Outcome, e.Reason = outcomeRefused, fault
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -134,6 +136,9 @@ func (l *logins) write(ctx context.Context) {
 			err = l.audit.append(ctx, e)
 		}
 		if err == nil {
+			if user, ok := strings.CutPrefix(e.OnBehalf, kindUser+":"); ok {
+				l.use(ctx, user)
+			}
 			continue
 		}
 		// What waits behind it would wait as long, and be lost as well.
@@ -142,6 +147,27 @@ func (l *logins) write(ctx context.Context) {
 		l.queue, l.missing, l.lost = nil, l.missing+missing+gone, l.lost+gone
 		l.mu.Unlock()
 		l.logger.WarnContext(ctx, "a login was not audited", "request", e.RequestID, "error", err)
+	}
+}
+
+// loginPeriod is how old the last use that is written down of a user may get while the user logs in.
+const loginPeriod = time.Hour
+
+// use writes down that a user logged in. What is lost is a date.
+func (l *logins) use(ctx context.Context, user string) {
+	at := storage.Time(l.now())
+	use, err := storage.Get[storage.LoginUse](ctx, l.store, user)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		use = &storage.LoginUse{LastUsedAt: at}
+		use.ID = user
+		err = l.store.Insert(ctx, use)
+	case err == nil && at.Sub(use.LastUsedAt) >= loginPeriod:
+		use.LastUsedAt = at
+		err = l.store.Update(ctx, use)
+	}
+	if err != nil && !errors.Is(err, storage.ErrConflict) && !errors.Is(err, storage.ErrStale) { // another node was faster
+		l.logger.WarnContext(ctx, "the last login of a user was not written down", "user", user, "error", err)
 	}
 }
 

@@ -33,6 +33,16 @@ type meApplication struct {
 	IsActive    enforce.Field[bool]   `json:"is_active"`
 }
 
+// passwordFields replaces the caller's password, ownSecretFields the secret of an application that calls.
+type passwordFields struct {
+	Current enforce.Field[string] `json:"current_password"`
+	New     string                `json:"new_password"`
+}
+
+type ownSecretFields struct {
+	Current enforce.Field[string] `json:"current_secret"`
+}
+
 func (f *meFields) identity() identityFields {
 	return identityFields{Name: f.Name, Properties: f.Properties, Grants: f.Grants, NotBefore: f.NotBefore, NotAfter: f.NotAfter}
 }
@@ -74,6 +84,7 @@ func oneself(v view, req *enforce.Request) policies.Question {
 	facts := req.Caller.Facts.Identity()
 	q := policies.Question{Resource: resource(v, req.Caller.ID, storage.TenantID(facts.Tenant), facts.Exists)}
 	q.Resource.Self = true
+	q.Resource.AfterDetail = changeDetail{Conditional: true}.json() // of what has a version, change says more
 	return q
 }
 
@@ -122,7 +133,7 @@ func (r *Room) putMe(ctx context.Context, req *enforce.Request) (enforce.Resolve
 	if req.Caller.Type == kindUser {
 		into = &user
 	}
-	if err := enforce.DecodeJSON(req.Body, into); err != nil {
+	if err := req.Decode(into); err != nil {
 		return enforce.Resolved{}, err
 	}
 	condition, err := preconditionOf(req.HTTP.Header)
@@ -188,11 +199,8 @@ func (r *Room) postMePassword(ctx context.Context, req *enforce.Request) (enforc
 }
 
 func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	var in struct {
-		Current enforce.Field[string] `json:"current_password"`
-		New     string                `json:"new_password"`
-	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	var in passwordFields
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	before, err := r.storedUser(ctx, req.Caller.ID)
@@ -298,10 +306,8 @@ func (r *Room) provePassword(
 
 // replaceSecret revokes the secret that the caller proved, or authenticated with, and answers with a new one.
 func (r *Room) replaceSecret(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	var in struct {
-		Current enforce.Field[string] `json:"current_secret"`
-	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	var in ownSecretFields
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	sequence, err := r.begin(ctx, req)
@@ -392,7 +398,7 @@ func (r *Room) listMySessions(_ context.Context, req *enforce.Request) (enforce.
 	return enforce.Resolved{
 		Question: oneself(standing{r.directory}, req),
 		Respond: func(ctx context.Context, _ policies.Decision) (enforce.Reply, error) {
-			return r.pageOfSessions(ctx, l, nil, func(*storage.Session) (bool, error) { return true, nil })
+			return scan(ctx, r, l, nil, r.viewSession, func(*storage.Session) (bool, error) { return true, nil })
 		},
 	}, nil
 }

@@ -50,10 +50,31 @@ type changeDetail struct {
 	Serves    map[string]bool `json:"serves"`
 	// References are the tenants of the roles and groups that the change adds.
 	References map[string]bool `json:"references"`
+	// NamedTenant is the tenant that the request names for the object, whether or not it exists.
+	NamedTenant string `json:"named_tenant"`
 	// Conditional says that the request names the version that it changes, or has none to name.
 	Conditional bool `json:"conditional"`
+	// Anywhere says that the identity may come from any address after it, Public that an application then proves itself with nothing.
+	Anywhere bool `json:"anywhere"`
+	Public   bool `json:"public"`
 	// Secrets is there for a change of an application's secrets alone.
 	Secrets *secretsDetail `json:"secrets,omitempty"`
+	// Holders is there where a role or a group is taken by force from those who hold it.
+	Holders *holdersDetail `json:"holders,omitempty"`
+	// Named is there where the body names the objects.
+	Named *namedDetail `json:"named,omitempty"`
+}
+
+// holdersDetail says what is true of one holder at least.
+type holdersDetail struct {
+	Protected bool `json:"protected"`
+	Disabled  bool `json:"disabled"` // its tenant is
+}
+
+// namedDetail are the tenants of the objects that a body names, and whether one of them is not there.
+type namedDetail struct {
+	Tenants map[string]bool `json:"tenants"`
+	Missing bool            `json:"missing"`
 }
 
 // secretsDetail is what a change of secrets leaves. Needed says that the application proves itself with one, Forced that the request
@@ -160,6 +181,7 @@ func entryOf(req *enforce.Request, d policies.Decision, w *write) storage.AuditE
 	e := storage.AuditEntry{
 		Actor: req.Caller.Type + ":" + req.Caller.ID, Action: w.action, Target: w.target, DecisionID: d.ID,
 		PolicyRevision: d.PolicyRevision, RequestID: req.ID, FromVersion: w.version, ToVersion: w.version + 1,
+		Tenant: storage.TenantID(w.question.Resource.Tenant),
 	}
 	if w.deletes {
 		e.ToVersion = 0

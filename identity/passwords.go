@@ -24,7 +24,7 @@ const maxPasswordBytes = 1024
 // PasswordHashes is how many slow hashes were computed since the start.
 func (r *Room) PasswordHashes() int64 { return r.passwords.hashes.Load() }
 
-// Figures are what a node tells of passwords and guessing since its start.
+// Figures are what a node tells of passwords, guessing, secrets and the audit since its start.
 type Figures struct {
 	// Inside is how many hash or wait now, PoolFull how many found no place.
 	Inside, PoolFull int64
@@ -33,6 +33,10 @@ type Figures struct {
 	// Logins counts password logins by outcome: "ok" or why not. UnwrittenLogins are those of them that the audit does not have.
 	Logins          map[string]int64
 	UnwrittenLogins int64
+	// Reveals counts attempts to read a secret by outcome.
+	Reveals map[string]int64
+	// Checkpoints were written to the store; CheckpointFailures are attempts that the store or the anchor did not take.
+	Checkpoints, CheckpointFailures int64
 }
 
 // LoginOutcomes are the keys of Figures.Logins.
@@ -46,6 +50,7 @@ func (r *Room) Figures() Figures {
 	return Figures{
 		Inside: r.passwords.inside.Load(), PoolFull: r.passwords.full.Load(),
 		ThrottledPeople: r.people.refused.Load(), ThrottledMachines: r.machines.refused.Load(), Logins: logins, UnwrittenLogins: lost,
+		Reveals: r.revealed.figures(), Checkpoints: r.audit.witness.made.Load(), CheckpointFailures: r.audit.witness.failures.Load(),
 	}
 }
 
@@ -89,7 +94,7 @@ func (r *Room) Check(ctx context.Context, peer netip.Addr, username, password st
 		return "", 0, fmt.Errorf("check a password: %w", storage.ErrNotFound)
 	}
 	attempt.succeeded()
-	r.logins.succeeded(ctx, user.ID)
+	r.logins.succeeded(ctx, user)
 	r.strengthen(ctx, user, password)
 	return user.ID, user.Epoch, nil
 }

@@ -23,6 +23,8 @@ type Sealer interface {
 
 // PDP is what this room asks of the policy set beside decisions, which enforce takes.
 type PDP interface {
+	// Decide answers the questions that a review puts about others.
+	Decide(ctx context.Context, q *policies.Question) (policies.Decision, error)
 	Catalogue() *policies.Catalogue
 	Describe() policies.Description
 }
@@ -70,6 +72,14 @@ type Config struct {
 	MaxTokenLifetime time.Duration
 	// Local says that the issuer is a loopback address: then an application's jwks_uri may be one, too.
 	Local bool
+	// AuditTimeout bounds the write of one audit entry; 0 means 2 s.
+	AuditTimeout time.Duration
+	// Anchor is told of each checkpoint of the audit, outside the store; nil is nobody.
+	Anchor Anchor
+	// CheckpointEntries is how many audit entries of this node are followed by a checkpoint at once; 0 means 1,000.
+	CheckpointEntries int
+	// HashOnly keeps no sealed copy of any secret: none can be read again.
+	HashOnly bool
 	// UserCache is how many users are kept in memory; 0 means 20,000.
 	UserCache int
 }
@@ -93,6 +103,8 @@ func (c *Config) complete() error {
 	c.PasswordMinimum = orElse(c.PasswordMinimum, 12)
 	c.TemporaryPasswordLife = orElse(c.TemporaryPasswordLife, 24*time.Hour)
 	c.MaxTokenLifetime = orElse(c.MaxTokenLifetime, 24*time.Hour)
+	c.AuditTimeout = orElse(c.AuditTimeout, auditTimeout)
+	c.CheckpointEntries = orElse(c.CheckpointEntries, 1000)
 	c.UserCache = orElse(c.UserCache, 20_000)
 	return nil
 }
@@ -116,6 +128,7 @@ type Room struct {
 	audit     *audit
 	cursors   cursors
 	reveals   *pace
+	revealed  tally
 	// people and machines slow down guessing at passwords and at secrets.
 	people, machines *throttle
 	logins           *logins
@@ -166,7 +179,7 @@ func Open(ctx context.Context, c Config) (*Room, error) {
 	if r.audit, err = newAudit(ctx, c, sequence); err != nil {
 		return nil, fmt.Errorf("open the audit chain: %w", err)
 	}
-	r.logins = newLogins(r.audit, c.Now, c.Logger)
+	r.logins = newLogins(r.audit, c.Store, c.Now, c.Logger)
 	r.feed = storage.Follow(c.Store, c.Now, sequence, r)
 	return r, nil
 }

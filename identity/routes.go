@@ -16,7 +16,7 @@ func paged(filters ...string) []string { return append([]string{"limit", "after"
 func (r *Room) Routes() []enforce.Route {
 	const users, groups, roles, tenants = "iam/users", "iam/groups", "iam/roles", "iam/tenants"
 	const applications, sessions = "iam/applications", "iam/sessions"
-	return []enforce.Route{
+	return shaped([]enforce.Route{
 		table("GET", "/v1/users", users, "read", r.listUsers, paged("role", "role_prefix", "group", "tenant", "suspended")...),
 		row("POST", "/v1/users", users, "write", r.postUser),
 		row("GET", "/v1/users/{id}", users, "read", r.getUser),
@@ -62,38 +62,46 @@ func (r *Room) Routes() []enforce.Route {
 		row("DELETE", "/v1/applications/{id}/secrets/{sid}", applications, "write", r.deleteSecret, "force"),
 		row("DELETE", "/v1/applications/{id}/tokens", applications, "revoke_tokens", r.revokeApplicationTokens),
 
+		table("GET", "/v1/access-review", "iam/access", "read", r.reviewAccess,
+			paged("type", "tenant", "role", "role_prefix", "group", "permission", "application", "unused_for")...),
+
 		table("GET", "/v1/sessions", sessions, "read", r.listSessions, paged("subject", "client", "ended")...),
 		row("DELETE", "/v1/sessions", sessions, "delete", r.endSessionsOf, "subject"),
 		row("DELETE", "/v1/sessions/{sid}", sessions, "delete", r.endSession),
 		row("DELETE", "/v1/tokens", "tokens", "revoke_all", r.revokeAllTokens),
 
+		row("POST", "/v1/import", "iam/imports", "write", r.importMany),
+		row("POST", "/v1/export/verifiers", "iam/verifiers", "export", r.exportVerifiers),
+
 		row("GET", "/v1/catalogue", "catalogue", "read", r.getCatalogue, "q"),
 		row("GET", "/v1/policies", "policies", "read", r.getPolicies),
+
+		table("GET", "/v1/audit", "audit", "read", r.listAudit, paged(auditFilters()...)...),
 
 		table("GET", "/v1/keys", "keys", "read", r.listKeys, paged("ring")...),
 		row("POST", "/v1/keys", "keys", "write", r.postKey),
 		row("GET", "/v1/keys/{kid}", "keys", "read", r.getKey),
 		row("DELETE", "/v1/keys/{kid}", "keys", "write", r.deleteKey),
-	}
+	})
 }
 
 // MeRoutes is what everybody may ask about the own identity, on both listeners.
 func (r *Room) MeRoutes() []enforce.Route {
-	return []enforce.Route{
+	return shaped([]enforce.Route{
 		row("GET", "/v1/me", "me", "read", r.getMe),
 		row("PUT", "/v1/me", "me", "write", r.putMe),
 		row("POST", "/v1/me/password", "me", "password", r.postMePassword),
 		row("GET", "/v1/me/sessions", "me", "sessions", r.listMySessions, paged("ended")...),
 		row("DELETE", "/v1/me/sessions", "me", "sessions", r.endMySessions, "others"),
 		row("DELETE", "/v1/me/sessions/{sid}", "me", "sessions", r.endMySession),
-	}
+	})
 }
 
 // RevealRoutes is mounted on the admin listener alone.
 func (r *Room) RevealRoutes() []enforce.Route {
 	reveal := row("POST", "/v1/applications/{id}/secrets/{sid}/reveal", "iam/applications", "reveal", r.reveal)
 	reveal.Entrypoint = policies.EntryCredential
-	return []enforce.Route{reveal}
+	return shaped([]enforce.Route{reveal})
 }
 
 func row(method, path, kind, action string, f resolve, query ...string) enforce.Route {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -40,9 +39,6 @@ func (r *Room) viewSession(s *storage.Session) sessionView {
 	}
 }
 
-// sessionScan bounds how many sessions one page of a narrowed list looks at.
-const sessionScan = 5000
-
 // listSessions shows the sessions of the subjects whose tenants the caller reads: a session is in the tenant of its subject.
 func (r *Room) listSessions(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	l, err := r.listing(req, "sessions", storage.SessionKind, "subject", "client", "ended")
@@ -56,7 +52,7 @@ func (r *Room) listSessions(_ context.Context, req *enforce.Request) (enforce.Re
 			if err != nil {
 				return enforce.Reply{}, err
 			}
-			return r.pageOfSessions(ctx, l, tenants, func(s *storage.Session) (bool, error) {
+			return scan(ctx, r, l, tenants, r.viewSession, func(s *storage.Session) (bool, error) {
 				if !narrowed {
 					return true, nil
 				}
@@ -65,45 +61,6 @@ func (r *Room) listSessions(_ context.Context, req *enforce.Request) (enforce.Re
 			})
 		},
 	}, nil
-}
-
-func (r *Room) pageOfSessions(
-	ctx context.Context, l *listing, tenants []string, show func(*storage.Session) (bool, error),
-) (enforce.Reply, error) {
-	b := binding{list: l.list, filters: l.bound, visible: tenants}
-	query := l.query
-	if l.after != "" {
-		var err error
-		if query.After, err = r.cursors.open(b, l.after); err != nil {
-			return enforce.Reply{}, err
-		}
-	}
-	reply := page[sessionView]{Items: []sessionView{}}
-	query.Limit = loadPage
-	for scanned := 0; ; {
-		records, err := storage.List[storage.Session](ctx, r.store, query)
-		if err != nil {
-			return enforce.Reply{}, fmt.Errorf("list sessions: %w", err)
-		}
-		for _, s := range records {
-			if len(reply.Items) == l.limit || scanned == sessionScan {
-				reply.Next = r.cursors.seal(b, query.After)
-				return enforce.Reply{Status: http.StatusOK, Body: reply}, nil
-			}
-			shown, err := show(s)
-			if err != nil {
-				return enforce.Reply{}, err
-			}
-			if shown {
-				reply.Items = append(reply.Items, r.viewSession(s))
-			}
-			query.After = s.ID
-			scanned++
-		}
-		if len(records) < loadPage {
-			return enforce.Reply{Status: http.StatusOK, Body: reply}, nil
-		}
-	}
 }
 
 // tenantOf returns the tenant of a user or application; one that is gone has none.
@@ -119,6 +76,19 @@ func (r *Room) tenantOf(ctx context.Context, subject string) (storage.TenantID, 
 		return e.user.Tenant, nil
 	}
 	return e.application.Tenant, nil
+}
+
+// factsOf returns the tenant and the facts of a user or application, or no facts of one that is gone.
+func (r *Room) factsOf(ctx context.Context, subject string) (storage.TenantID, *policies.Facts, error) {
+	e, err := r.directory.find(ctx, subjectKind(subject), subject)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return "", nil, nil
+	case err != nil:
+		return "", nil, fmt.Errorf("find the subject of a session: %w", err)
+	}
+	facts := r.directory.subject(e).Facts
+	return storage.TenantID(facts.Identity().Tenant), facts, nil
 }
 
 // subjectKind tells ids of users and applications apart: only users have UUIDs.
@@ -148,8 +118,11 @@ func (r *Room) keptSession(ctx context.Context, sid string, u *storage.User) (*s
 	return s, nil
 }
 
-// endSession ends one session.
+// endSession ends one session. Whether the caller dominates whose it is, the present sequence says.
 func (r *Room) endSession(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
+	if _, err := r.begin(ctx, req); err != nil {
+		return enforce.Resolved{}, err
+	}
 	return r.endOne(ctx, req, func(*storage.Session) bool { return true }, "iam/sessions:delete", storage.EndAdministrator)
 }
 
@@ -168,12 +141,13 @@ func (r *Room) endOne(
 	v := standing{r.directory}
 	q := policies.Question{Resource: resource(v, sid, "", false)}
 	if s != nil {
-		tenant, err := r.tenantOf(ctx, s.Subject)
+		tenant, facts, err := r.factsOf(ctx, s.Subject)
 		if err != nil {
 			return enforce.Resolved{}, err
 		}
 		q.Resource = resource(v, sid, tenant, true)
 		q.Resource.Self = isCaller(req, subjectKind(s.Subject), s.Subject)
+		q.Resource.Before = facts
 	}
 	return r.ending(req, q, action, "sessions/"+sid, func(ctx context.Context) error {
 		if s == nil {
@@ -192,19 +166,19 @@ func (r *Room) endSessionsOf(ctx context.Context, req *enforce.Request) (enforce
 			return enforce.Resolved{}, enforce.BadParameter("bad_filter", "subject", "name the user or application whose sessions end")
 		}
 	}
-	e, err := r.directory.find(ctx, kind, subject)
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return enforce.Resolved{}, fmt.Errorf("find the subject: %w", err)
+	if _, err := r.begin(ctx, req); err != nil {
+		return enforce.Resolved{}, err
 	}
-	tenant, err := r.tenantOf(ctx, subject)
+	tenant, facts, err := r.factsOf(ctx, subject)
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
 	v := standing{r.directory}
-	q := policies.Question{Resource: resource(v, subject, tenant, e != nil)} // the subject stands for its sessions
+	q := policies.Question{Resource: resource(v, subject, tenant, facts != nil)} // the subject stands for its sessions
 	q.Resource.Self = isCaller(req, kind, subject)
+	q.Resource.Before = facts
 	return r.ending(req, q, "iam/sessions:delete", "subjects/"+subject, func(ctx context.Context) error {
-		if e == nil {
+		if facts == nil {
 			return notFound()
 		}
 		_, err := r.ender().EndSessions(ctx, subject, "", storage.EndAdministrator)
@@ -217,6 +191,9 @@ func (r *Room) ending(
 	req *enforce.Request, q policies.Question, action, target string, end func(ctx context.Context) error,
 ) enforce.Resolved {
 	w := &write{action: action, target: target}
+	w.detail.Conditional = true // sessions have no version to name
+	q.Resource.AfterDetail = w.detail.json()
+	w.question = q
 	entry := func(d policies.Decision) storage.AuditEntry {
 		e := entryOf(req, d, w)
 		e.ToVersion = 0

@@ -66,6 +66,12 @@ type passwordView struct {
 	ChangedAt *time.Time `json:"changed_at,omitempty"`
 }
 
+// temporaryPasswordView is a temporary password in the one reply that made it.
+type temporaryPasswordView struct {
+	TemporaryPassword string     `json:"temporary_password"`
+	ExpiresAt         *time.Time `json:"expires_at"`
+}
+
 func viewUser(u *storage.User) userView {
 	return userView{
 		ID: u.ID, Username: u.Username, Email: u.Email, Name: u.Name, Tenant: u.Tenant, Groups: present(u.Groups), Roles: present(u.Roles),
@@ -116,7 +122,7 @@ func (r *Room) getUser(ctx context.Context, req *enforce.Request) (enforce.Resol
 
 func (r *Room) postUser(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in userFields
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	id, err := uuid.NewV7FromReader(r.config.Rand)
@@ -132,7 +138,7 @@ func (r *Room) putUser(ctx context.Context, req *enforce.Request) (enforce.Resol
 	if err := checkUserID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := sameID(in.ID, id, "/id"); err != nil {
@@ -147,7 +153,7 @@ func (r *Room) patchUser(ctx context.Context, req *enforce.Request) (enforce.Res
 	if err := checkUserID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	return r.saveUser(ctx, req, id, &in, saving{merge: true, action: "patch"})
@@ -280,7 +286,8 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 	}
 	w := &write{
 		sequence: sequence, creates: mode.creates, unnamed: mode.unnamed, condition: condition, late: check.late,
-		action: "iam/users:" + mode.action, target: "users/" + id,
+		action: "iam/users:" + mode.action, target: "users/" + id, denied: tenantDenied(in.Tenant),
+		detail: changeDetail{NamedTenant: in.Tenant.Value},
 	}
 	if creating && !mode.creates {
 		w.question.Resource = resource(v, id, "", false)
@@ -302,7 +309,6 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 	if err := r.askUser(ctx, req, w, v, current, next, tombstone != nil); err != nil {
 		return enforce.Resolved{}, err
 	}
-	w.denied = tenantDenied(in.Tenant)
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
 		return saveRecord(ctx, tx, next, creating, tombstone)
 	}
@@ -340,33 +346,39 @@ func raiseUserEpoch(before, after *storage.User) {
 func (r *Room) askUser(
 	ctx context.Context, req *enforce.Request, w *write, v view, before, after *storage.User, tombstone bool,
 ) error {
+	at := r.userQuestion(req, w, v, v, before, after, tombstone)
+	if before == nil {
+		return nil
+	}
+	return r.countOwners(ctx, &w.question, v, v, req.Now, at.ID)
+}
+
+// userQuestion is askUser over two views, of before and of after the change, without the count of owners.
+func (r *Room) userQuestion(req *enforce.Request, w *write, was, is view, before, after *storage.User, tombstone bool) *storage.User {
 	at := before
 	if at == nil {
 		at = after
 	}
 	q := &w.question
-	q.Resource = resource(v, at.ID, at.Tenant, before != nil)
+	q.Resource = resource(was, at.ID, at.Tenant, before != nil)
 	q.Resource.Self = isCaller(req, kindUser, at.ID)
 	if before != nil {
-		q.Resource.Before = policies.NewFacts(userFacts(v, before))
+		q.Resource.Before = policies.NewFacts(userFacts(was, before))
 	}
 	if after != nil {
-		q.Resource.After = policies.NewFacts(userFacts(imagined(v, after.Tenant), after))
+		q.Resource.After = policies.NewFacts(userFacts(imagined(is, after.Tenant), after))
 	}
 	q.Resource.Changes = userChanges(before, after)
-	w.detail.Tombstone = tombstone
-	was, is := storage.User{}, storage.User{}
+	w.detail.Tombstone, w.detail.Anywhere = tombstone, after != nil && len(after.Addresses) == 0
+	old, made := storage.User{}, storage.User{}
 	if before != nil {
-		was = *before
+		old = *before
 	}
 	if after != nil {
-		is = *after
+		made = *after
 	}
-	w.detail.refer(v, was.Roles, is.Roles, was.Groups, is.Groups)
-	if before == nil {
-		return nil
-	}
-	return r.countOwners(ctx, q, v, v, req.Now, at.ID)
+	w.detail.refer(is, old.Roles, made.Roles, old.Groups, made.Groups)
+	return at
 }
 
 func userChanges(before, after *storage.User) []string {
@@ -466,7 +478,7 @@ func (r *Room) resetPassword(ctx context.Context, req *enforce.Request) (enforce
 		return nil
 	}
 	w.reply = func() enforce.Reply {
-		return noStore(saved(next.Meta, map[string]any{"temporary_password": temporary, "expires_at": state.ExpiresAt}))
+		return noStore(saved(next.Meta, temporaryPasswordView{TemporaryPassword: temporary, ExpiresAt: state.ExpiresAt}))
 	}
 	return r.change(req, w), nil
 }

@@ -240,7 +240,8 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	s.externals = newExternals(c.Now, s.fetcher, c.ExternalIssuers)
 	s.keys = &keys{
 		store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand, making: make(chan struct{}, 1),
-		life: keyLife{rotation: c.KeyRotation, tokens: MaxAccessTokenLifetime, sessions: c.SessionLifetime},
+		loading: make(chan struct{}, 1),
+		life:    keyLife{rotation: c.KeyRotation, tokens: MaxAccessTokenLifetime, sessions: c.SessionLifetime},
 	}
 	if err := s.keys.open(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)

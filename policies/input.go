@@ -35,7 +35,7 @@ type keys struct {
 	clientID, scoped, scopes, audiences, sid, authTime, userToken, external, public, plane, address *ast.Term
 	active, notBefore, notAfter, protected, temporaryPassword, groups, roles, grants, grantTypes    *ast.Term
 	retrievable, attributes, grantType, named, candidates, lifetime, refresh, format                *ast.Term
-	audiencesNamed, down                                                                            *ast.Term
+	audiencesNamed, down, nonce                                                                     *ast.Term
 	allow, reasons, obligations, code, rule                                                         *ast.Term
 	any, empty, forever, zero, yes, no, null, object, array, always                                 *ast.Term
 }
@@ -59,7 +59,7 @@ func newKeys() *keys {
 		temporaryPassword: s("temporary_password"), groups: s("groups"), roles: s("roles"), grants: s("grants"),
 		grantTypes: s("grant_types"), retrievable: s("retrievable"), attributes: s("attributes"), grantType: s("grant_type"),
 		named: s("named"), candidates: s("candidates"), lifetime: s("lifetime"), refresh: s("refresh"), format: s("format"),
-		audiencesNamed: s("audiences_named"), down: s("down"),
+		audiencesNamed: s("audiences_named"), down: s("down"), nonce: s("nonce"),
 
 		allow: s("allow"), reasons: s("reasons"), obligations: s("obligations"), code: s("code"), rule: s("rule"),
 
@@ -514,6 +514,10 @@ func (c *callerFacts) term(t *terms) *ast.Term {
 }
 
 func (r *TokenRequest) build(t *terms) *ast.Term {
+	nonce := key.null
+	if r.Nonce != nil {
+		nonce = number(*r.Nonce)
+	}
 	return object(
 		pair{key.audiences, textArray(r.Audiences)},
 		pair{key.audiencesNamed, flag(r.AudiencesNamed)},
@@ -523,6 +527,7 @@ func (r *TokenRequest) build(t *terms) *ast.Term {
 		pair{key.grantType, t.text(r.GrantType)},
 		pair{key.lifetime, number(r.Lifetime)},
 		pair{key.named, flag(r.Named)},
+		pair{key.nonce, nonce},
 		pair{key.refresh, flag(r.Refresh)},
 		pair{key.tenant, t.text(r.Tenant)},
 	)

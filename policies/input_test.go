@@ -132,7 +132,7 @@ func naive(q *policies.Question) object {
 	if t := q.Token; t != nil {
 		token = object{
 			"grant_type": t.GrantType, "named": t.Named, "candidates": append([]string{}, t.Candidates...),
-			"audiences": append([]string{}, t.Audiences...), "lifetime": t.Lifetime, "tenant": t.Tenant, "refresh": t.Refresh, "format": t.Format,
+			"audiences": append([]string{}, t.Audiences...), "lifetime": t.Lifetime, "nonce": t.Nonce, "tenant": t.Tenant, "refresh": t.Refresh, "format": t.Format,
 			"audiences_named": t.AudiencesNamed, "down": names(t.Down),
 		}
 	}
@@ -217,7 +217,7 @@ func drawQuestion(t *rapid.T) *policies.Question {
 		q.Resource.After = drawFacts(t, "after")
 		q.Token = &policies.TokenRequest{
 			GrantType: word.Draw(t, "grant type"), Named: rapid.Bool().Draw(t, "named"), Candidates: rapid.SliceOfN(any8, 0, 3).Draw(t, "candidates"),
-			Audiences: rapid.SliceOfN(any8, 0, 3).Draw(t, "audiences"), Lifetime: rapid.Int64().Draw(t, "lifetime"), Tenant: word.Draw(t, "tenant"),
+			Audiences: rapid.SliceOfN(any8, 0, 3).Draw(t, "audiences"), Lifetime: rapid.Int64().Draw(t, "lifetime"), Nonce: rapid.Ptr(rapid.Int64(), true).Draw(t, "nonce"), Tenant: word.Draw(t, "tenant"),
 			Refresh: rapid.Bool().Draw(t, "refresh"), Format: "jwt", AudiencesNamed: rapid.Bool().Draw(t, "audiences named"),
 			Down: rapid.SliceOfN(any8, 0, 3).Draw(t, "down"),
 		}

@@ -150,6 +150,8 @@ type TokenRequest struct {
 	Down           []string
 	Lifetime       int64
 	Tenant         string
+	// Nonce is the request's timestamp_nonce in Unix seconds, nil where it has none.
+	Nonce *int64
 	// Refresh says that the application lists refresh_token.
 	Refresh bool
 	// Format the application asks for: "jwt" or "opaque".

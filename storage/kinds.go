@@ -3,8 +3,9 @@ package storage
 // Kinds lists every collection, in a stable order.
 func Kinds() []Kind {
 	return []Kind{
-		TenantKind, UserKind, GroupKind, RoleKind, ApplicationKind, SealedSecretKind, SecretUseKind, TombstoneKind,
+		TenantKind, UserKind, GroupKind, RoleKind, ApplicationKind, SealedSecretKind, SecretUseKind, LoginUseKind, TombstoneKind,
 		SessionKind, DenialKind, RevocationKind, AssertionUseKind, GuessesKind, KeyKind, SettingKind, AuditKind,
+		AuditCheckpointKind,
 	}
 }
 

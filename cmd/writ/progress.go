@@ -2,77 +2,107 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
+	"github.com/spf13/cobra"
 )
 
-// progressEvery is how often long work tells how far it is where nobody watches a terminal.
-const progressEvery = 2 * time.Second
+// eventEvery is how often progress is told where no terminal shows it.
+const eventEvery = time.Second
 
-// progress tells how far long work is: a bar on a terminal, else JSON events, one a line.
+// progress tells people or programs how far a long command is: a bar on a terminal, JSON lines otherwise, on standard error.
 type progress struct {
-	bar   *progressbar.ProgressBar // nil where w is no terminal
-	out   *json.Encoder
-	now   func() time.Time
-	event progressEvent
-	began time.Time
-	told  time.Time
+	w           io.Writer
+	now         func() time.Time
+	bar         *progressbar.ProgressBar
+	silent      bool
+	phase       string
+	done, total int
+	began, told time.Time
 }
 
-// progressEvent is one line of it.
+// progressEvent is one line of progress. Remaining is in seconds; both figures are of the present phase.
 type progressEvent struct {
-	Event   string  `json:"event"` // "progress", and "done" for the last of a task
-	Task    string  `json:"task"`
-	Done    int     `json:"done"`
-	Total   int     `json:"total"`
-	Seconds float64 `json:"seconds"`
+	Event     string  `json:"event"`
+	Phase     string  `json:"phase"`
+	Done      int     `json:"done"`
+	Total     int     `json:"total,omitempty"`
+	Rate      float64 `json:"rate"`
+	Remaining float64 `json:"remaining_seconds,omitempty"`
 }
 
-// newProgress begins a task of total steps that is told to w.
-func (c *cli) newProgress(w io.Writer, task string, total int) *progress {
-	p := &progress{
-		out: json.NewEncoder(w), now: c.now, began: c.now(), event: progressEvent{Event: "progress", Task: task, Total: total},
+// progressFlag adds --no-progress and returns what begins a progress.
+func (c *cli) progressFlag(cmd *cobra.Command) func() *progress {
+	silent := cmd.Flags().Bool("no-progress", false, "tell nothing of how far it is")
+	return func() *progress { return &progress{w: c.stderr, now: c.now, silent: *silent} }
+}
+
+// terminal reports whether w is one.
+func terminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
 	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// begin starts a phase; a total of 0 is one that is not known.
+func (p *progress) begin(phase string, total int) {
+	if p.silent {
+		return
+	}
+	p.end()
+	p.phase, p.done, p.total, p.began = phase, 0, total, p.now()
 	p.told = p.began
-	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		p.bar = progressbar.NewOptions(total,
-			progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(task), progressbar.OptionShowCount(),
-			progressbar.OptionShowIts(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionFullWidth(),
-			progressbar.OptionOnCompletion(func() { fmt.Fprintln(w) }),
-		)
+	if terminal(p.w) {
+		most := total
+		if most == 0 {
+			most = -1
+		}
+		p.bar = progressbar.NewOptions(most, progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(phase),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth())
 	}
-	return p
 }
 
-// add says that n more steps are done. What cannot be told is no reason to stop the work.
 func (p *progress) add(n int) {
-	p.event.Done += n
-	if p.bar != nil {
-		_ = p.bar.Add(n)
+	if p.silent {
 		return
 	}
-	if now := p.now(); now.Sub(p.told) >= progressEvery {
-		p.told = now
-		p.tell(now)
+	p.done += n
+	if p.bar != nil {
+		_ = p.bar.Add(n) // a terminal that has gone is nobody to tell
+	} else if p.now().Sub(p.told) >= eventEvery {
+		p.tell("progress")
 	}
 }
 
-// done ends the task.
-func (p *progress) done() {
-	if p.bar != nil {
-		_ = p.bar.Finish()
-		return
+func (p *progress) tell(event string) {
+	p.told = p.now()
+	line := progressEvent{Event: event, Phase: p.phase, Done: p.done, Total: p.total}
+	if took := p.told.Sub(p.began).Seconds(); took > 0 {
+		line.Rate = float64(int64(float64(p.done) / took))
+		if line.Rate > 0 && p.total > p.done {
+			line.Remaining = float64(int64(float64(p.total-p.done) / line.Rate))
+		}
 	}
-	p.event.Event = "done"
-	p.tell(p.now())
+	_ = json.NewEncoder(p.w).Encode(line) // as above
 }
 
-func (p *progress) tell(now time.Time) {
-	p.event.Seconds = float64(now.Sub(p.began).Milliseconds()) / 1000
-	_ = p.out.Encode(p.event)
+// end finishes the phase.
+func (p *progress) end() {
+	switch {
+	case p.silent || p.phase == "":
+		return
+	case p.bar != nil:
+		_ = p.bar.Exit()
+		_, _ = io.WriteString(p.w, "\n")
+		p.bar = nil
+	default:
+		p.tell("done")
+	}
+	p.phase = ""
 }

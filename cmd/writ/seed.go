@@ -17,6 +17,7 @@ const seedBatch = 2000
 func (c *cli) seedCommand() *cobra.Command {
 	var read func() sources
 	var print func(any, func(io.Writer)) error
+	var told func() *progress
 	var profile string
 	var seed uint64
 	cmd := c.command(cobra.Command{
@@ -42,7 +43,7 @@ Profiles: ` + seedProfileText() + `.`,
 			return fmt.Errorf("store: %w", err)
 		}
 		s := seeding{seedProfile: sizes, seed: seed}
-		err = s.into(ctx, store, func(task string, total int) *progress { return c.newProgress(c.stderr, task, total) })
+		err = s.into(ctx, store, told())
 		if closed := store.Close(); err == nil {
 			err = closed
 		}
@@ -59,7 +60,7 @@ Profiles: ` + seedProfileText() + `.`,
 			}
 		})
 	})
-	read, print = c.configFlags(cmd), c.outputFlag(cmd)
+	read, print, told = c.configFlags(cmd), c.outputFlag(cmd), c.progressFlag(cmd)
 	cmd.Flags().StringVar(&profile, "profile", "demo", "how much: "+strings.Join(seedProfileNames(), ", "))
 	cmd.Flags().Uint64Var(&seed, "seed", 1, "another number makes other memberships")
 	return cmd
@@ -91,7 +92,7 @@ func seedProfileNamed(name string) (seedProfile, error) {
 }
 
 // into writes all records into a store that nothing was written to.
-func (s seeding) into(ctx context.Context, store storage.Store, begin func(task string, total int) *progress) error {
+func (s seeding) into(ctx context.Context, store storage.Store, told *progress) error {
 	sequence, err := store.Sequence(ctx)
 	if err != nil {
 		return err
@@ -100,7 +101,7 @@ func (s seeding) into(ctx context.Context, store storage.Store, begin func(task 
 		return fmt.Errorf("the store is not empty (its authority sequence is %d); name an empty --data-dir or database", sequence)
 	}
 	for _, kind := range s.kinds() {
-		told := begin(kind.name, kind.count)
+		told.begin(kind.name, kind.count)
 		for first := 0; first < kind.count; first += seedBatch {
 			records := make([]storage.Record, 0, seedBatch)
 			for i := first; i < min(first+seedBatch, kind.count); i++ {
@@ -113,7 +114,7 @@ func (s seeding) into(ctx context.Context, store storage.Store, begin func(task 
 			sequence++
 			told.add(len(records))
 		}
-		told.done()
+		told.end()
 	}
 	return nil
 }

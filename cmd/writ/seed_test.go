@@ -108,14 +108,14 @@ func TestSeedingTellsItsProgressAsEventsWhereNobodyWatches(t *testing.T) {
 	done := map[string]int{}
 	for line := range strings.Lines(errs) {
 		var event struct {
-			Event, Task string
-			Done, Total int
+			Event, Phase string
+			Done, Total  int
 		}
 		if err := json.Unmarshal([]byte(line), &event); err != nil {
 			t.Fatalf("%q is no event: %v", line, err)
 		}
 		if event.Event == "done" && event.Done == event.Total {
-			done[event.Task] = event.Total
+			done[event.Phase] = event.Total
 		}
 	}
 	var printed map[string]int

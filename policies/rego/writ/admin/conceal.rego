@@ -19,6 +19,7 @@ concealed if {
 	input.resource.self == false
 	not readable
 	not entrusted
+	not strays
 }
 
 # METADATA
@@ -62,4 +63,59 @@ readable if {
 readable if {
 	input.resource.exists == false
 	reads_everywhere
+}
+
+# METADATA
+# title: Concealed in part
+# description: |
+#   Objects are named, and one of them is missing or in a tenant of which the caller sees nothing: the two are told in
+#   the same way, whatever else may be wrong. Who sees nothing anywhere is told that it lacks the right.
+# labels:
+#   rule: admin.partly_concealed
+# scope: document
+default partly_concealed := false
+
+partly_concealed if {
+	accepted
+	out_of_sight
+	some tenant in (object.keys(input.subject.grants) | {"", confinement})
+	shown(tenant)
+}
+
+# METADATA
+# title: Out of sight
+# description: |
+#   One of the named objects is missing, or in a tenant of which the caller sees nothing.
+# labels:
+#   rule: admin.out_of_sight
+# scope: document
+out_of_sight if input.resource.detail.named.missing
+
+out_of_sight if {
+	some tenant, _ in input.resource.detail.named.tenants
+	not shown(tenant)
+}
+
+# METADATA
+# title: Tenants of named objects
+# description: |
+#   The tenants of the named objects whose objects the caller sees.
+# labels:
+#   rule: admin.shown_tenants
+shown_tenants contains tenant if {
+	some tenant, _ in input.resource.detail.named.tenants
+	shown(tenant)
+}
+
+# METADATA
+# title: Tenant that is seen
+# description: |
+#   The caller reads the objects of a tenant, or holds on them what it asks for.
+# labels:
+#   rule: admin.shown
+shown(tenant) if {
+	tenant_in_reach(tenant)
+	some action in ["read", input.action.name]
+	action_scoped(action)
+	lib.held(input.subject.grants, [tenant, "*"], input.resource.covers, action, input.now)
 }

@@ -90,3 +90,53 @@ test_nothing_to_conceal[note] if {
 	}
 	refuses_openly(asks(anybody, tc))
 }
+
+deletes(subject, named) := asks(subject, {
+	"action": {"name": "delete"},
+	"resource": {
+		"type": "iam/applications", "path": "iam/applications", "covers": ["iam/applications", "iam", "*"],
+		"tenant": bulk_tenant(object.keys(named.tenants)), "changes": {"delete": true},
+		"before": app("", {"tenant": bulk_tenant(object.keys(named.tenants))}), "detail": {"named": named},
+	},
+})
+
+bulk_tenant(tenants) := [tenant | some tenant in tenants][0] if count(tenants) == 1
+
+bulk_tenant(tenants) := "" if count(tenants) == 0
+
+bulk_tenant(tenants) := "*" if count(tenants) > 1
+
+# A named object that is missing and one in another tenant are told alike.
+test_named_objects_out_of_sight[note] if {
+	clerk := user("cleo", {"tenant": "acme", "grants": {"acme": {"iam/applications": {
+		"read": {"own": always}, "delete": {"own": always},
+	}}}})
+	some note, tc in {
+		"one of another tenant": {"named": {"tenants": {"acme": true, "globex": true}, "missing": false}, "shown": {"acme"}},
+		"only of another tenant": {"named": {"tenants": {"globex": true}, "missing": false}, "shown": set()},
+		"one missing, one of another": {
+			"named": {"tenants": {"acme": true, "globex": true}, "missing": true}, "shown": {"acme"},
+		},
+		"one missing, one of no tenant": {"named": {"tenants": {"acme": true, "": true}, "missing": true}, "shown": {"acme"}},
+	}
+	result := admin.result with input as deletes(clerk, tc.named)
+	result == {"allow": false, "reasons": [], "obligations": {"conceal": true, "filter": {"tenants": tc.shown}}}
+}
+
+test_named_objects_in_sight if {
+	clerk := reader("iam/applications", ["acme", "globex"])
+	refuses_openly(deletes(clerk, {"tenants": {"acme": true, "globex": true}, "missing": false}))
+	refuses_openly(deletes(clerk, {"tenants": {"acme": true}, "missing": false}))
+	permits(deletes(owner, {"tenants": {"acme": true, "globex": true}, "missing": true}))
+	permits(deletes(owner, {"tenants": {}, "missing": true}))
+	narrow := object.union(
+		deletes(owner, {"tenants": {"acme": true}, "missing": true}),
+		scoped_to({"iam/users": {"read": true}}),
+	)
+	refuses_openly(narrow)
+}
+
+test_who_sees_nothing_lacks_the_right if {
+	refuses_openly(deletes(anybody, {"tenants": {}, "missing": true}))
+	refuses_openly(deletes(anybody, {"tenants": {"globex": true}, "missing": false}))
+}

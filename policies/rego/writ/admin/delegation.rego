@@ -43,6 +43,19 @@ default dominated := false
 dominated if {
 	not changing
 	not changing_oneself
+	not ending_sessions
+}
+
+# One's own sessions are one's own to end.
+dominated if {
+	ending_sessions
+	input.resource.self
+}
+
+# The sessions of a stronger identity are its own: who ends them as they begin keeps it from doing anything.
+dominated if {
+	ending_sessions
+	within(input.resource.before)
 }
 
 # Replacing the own password or secret gives no right; the guard "proven" is about that.
@@ -68,7 +81,75 @@ dominated if {
 	given_grant_types
 	referring_in_reach
 	given_audiences
+	governed
 }
+
+# METADATA
+# title: End of sessions
+# description: |
+#   The question is about ending sessions; the target is the identity whose they are.
+# labels:
+#   rule: admin.ending_sessions
+# scope: document
+default ending_sessions := false
+
+ending_sessions if {
+	input.resource.type == "iam/sessions"
+	input.action.name == "delete"
+}
+
+# METADATA
+# title: Status of a tenant
+# description: |
+#   Enabling or disabling a tenant, or limiting where its identities come from, changes the status of all of them. They
+#   are many, so they are not looked at one by one: it takes every right that any of them can have, which is everything
+#   in the tenant and in none, the explicit actions by name.
+# labels:
+#   rule: admin.governed
+# scope: document
+default governed := false
+
+governed if not governing
+
+governed if full_administrator
+
+governed if lib.dominates(actor, {input.resource.id: utmost, "": utmost}, input.now)
+
+# METADATA
+# title: Change of a tenant's status
+# description: |
+#   The change enables or disables a tenant that is there, or limits the addresses of its identities. A new one has none.
+# labels:
+#   rule: admin.governing
+governing if {
+	input.resource.type == "iam/tenants"
+	not input.resource.changes.create
+	some change in ["enabled", "addresses"]
+	input.resource.changes[change]
+}
+
+# METADATA
+# title: Utmost rights
+# description: |
+#   The grants that leave nothing out: every action on every resource without end, and each explicit action by name.
+# labels:
+#   rule: admin.utmost
+utmost := object.union(
+	{"*": {"*": endless}},
+	{type: actions |
+		some type, description in data.catalogue.types
+		actions := {action: endless | some action, about in description.actions; about.explicit}
+		count(actions) > 0
+	},
+)
+
+# METADATA
+# title: Endless
+# description: |
+#   A window from now on.
+# labels:
+#   rule: admin.endless
+endless := {"utmost": {"not_before": input.now, "not_after": 9223372036854775807}}
 
 # METADATA
 # title: Own grants before
@@ -272,7 +353,7 @@ referring_in_reach if {
 # title: Appointments
 # description: |
 #   Only a full administrator gives a role that policy data marks as administrative, brings back the id of a
-#   deleted identity, or revokes the tokens of everybody, in so many words or by retiring a key.
+#   deleted identity, or does at one stroke what concerns everybody.
 # labels:
 #   rule: admin.appointed
 # scope: document
@@ -283,8 +364,22 @@ appointed if full_administrator
 appointed if {
 	not promoting
 	not input.resource.detail.tombstone
-	not revoking_everybody
+	not sweeping
 }
+
+# METADATA
+# title: Concerning everybody
+# description: |
+#   The request is about every identity, also those that the caller does not dominate: all tokens are revoked, or the
+#   verifiers of passwords and secrets leave.
+# labels:
+#   rule: admin.sweeping
+# scope: document
+default sweeping := false
+
+sweeping if revoking_everybody
+
+sweeping if input.resource.type == "iam/verifiers"
 
 # METADATA
 # title: Revoking the tokens of everybody

@@ -21,8 +21,8 @@ remaining if {
 # METADATA
 # title: End of oneself
 # description: |
-#   The change deletes, deactivates, suspends or expires the caller, moves it into a disabled tenant, or limits
-#   where it may come from.
+#   The change deletes, deactivates, suspends or expires the caller, moves it into a disabled tenant, limits where it
+#   may come from, or takes the last thing that it proves itself with.
 # labels:
 #   rule: admin.ending_oneself
 # scope: document
@@ -53,6 +53,22 @@ ending_oneself if {
 	input.resource.self
 	some change in ["status", "addresses"]
 	input.resource.changes[change]
+}
+
+# The last secret of an application is its own to replace, not to revoke.
+ending_oneself if {
+	input.resource.self
+	input.resource.changes.secrets
+	input.resource.detail.secrets.needed
+	input.resource.detail.secrets.usable_before > 0
+	input.resource.detail.secrets.usable_after == 0
+}
+
+# A public client gets no token of its own.
+ending_oneself if {
+	input.resource.self
+	input.resource.changes.auth_method
+	input.resource.detail.public
 }
 
 # METADATA
@@ -153,7 +169,7 @@ full_otherwise if {
 # METADATA
 # title: An owner remains
 # description: |
-#   Once a user is a full administrator, the last usable such user stays one.
+#   Once a user is a full administrator, the last usable such user stays one, and is not limited to addresses.
 # labels:
 #   rule: admin.owned_after
 # scope: document
@@ -166,6 +182,19 @@ owned_after if input.resource.other_owners > 0
 owned_after if {
 	lib.full(input.resource.after)
 	lib.usable(input.resource.after, input.now)
+	not limited_to_addresses
+}
+
+# METADATA
+# title: Limited to addresses
+# description: |
+#   After the change the identity may come from other addresses than before, and not from all. Nobody knows whether it
+#   does come from there.
+# labels:
+#   rule: admin.limited_to_addresses
+limited_to_addresses if {
+	input.resource.changes.addresses
+	not input.resource.detail.anywhere
 }
 
 # METADATA

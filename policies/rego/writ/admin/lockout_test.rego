@@ -54,14 +54,61 @@ test_own_tenant[note] if {
 	citizen := object.union(manager, {"tenant": "acme"})
 	tenant := bundle("tenant", "acme", {})
 	some note, tc in {
-		"disabling": {"id": "acme", "changes": {"enabled": true}, "want": ["self_lockout"]},
-		"deleting": {"id": "acme", "changes": {"delete": true}, "want": ["self_lockout"]},
-		"addresses": {"id": "acme", "changes": {"addresses": true}, "want": ["self_lockout"]},
-		"name": {"id": "acme", "changes": {"name": true}, "want": []},
+		"disabling": {"changes": {"enabled": true}, "want": ["self_lockout", "delegation_exceeds_actor"]},
+		"deleting": {"changes": {"delete": true}, "want": ["self_lockout"]},
+		"addresses": {"changes": {"addresses": true}, "want": ["self_lockout", "delegation_exceeds_actor"]},
+		"name": {"changes": {"name": true}, "want": []},
 	}
-	request := on("iam/tenants", tc.id, "write", {"tenant": "acme", "changes": tc.changes, "before": tenant, "after": tenant})
+	request := on("iam/tenants", "acme", "write", {"tenant": "acme", "changes": tc.changes, "before": tenant, "after": tenant})
 	answers(asks(citizen, request), tc.want)
-	answers(asks(manager, request), [])
+	not "self_lockout" in codes_of(asks(manager, request))
+}
+
+test_the_own_last_secret[note] if {
+	machine := app("app_root", {"grants": owner_grants})
+	last := {"needed": true, "usable_before": 1, "usable_after": 0, "forced": true}
+	some note, tc in {
+		"the last one": {"secrets": {}, "want": ["self_lockout"]},
+		"the last two at once": {"secrets": {"usable_before": 2}, "want": ["self_lockout"]},
+		"one of two": {"secrets": {"usable_before": 2, "usable_after": 1}, "want": []},
+		"a dead one": {"secrets": {"usable_before": 0}, "want": []},
+		"proved by a key": {"secrets": {"needed": false}, "want": []},
+	}
+	change := {
+		"self": true, "changes": {"secrets": true}, "before": machine, "after": machine,
+		"detail": {"secrets": object.union(last, tc.secrets)},
+	}
+	request := on("iam/applications", "app_root", "write", change)
+	answers(asks(machine, request), tc.want)
+	answers(asks(owner, object.union(request, {"resource": {"self": false}})), [])
+}
+
+test_becoming_a_public_client[note] if {
+	machine := app("app_root", {"grants": owner_grants})
+	some note, tc in {
+		"public": {"changes": {"auth_method": true}, "public": true, "want": ["self_lockout"]},
+		"by keys": {"changes": {"auth_method": true}, "public": false, "want": []},
+		"public already": {"changes": {"name": true}, "public": true, "want": []},
+	}
+	change := {
+		"self": true, "changes": tc.changes, "before": machine, "after": machine, "detail": {"public": tc.public},
+	}
+	answers(asks(machine, on("iam/applications", "app_root", "write", change)), tc.want)
+}
+
+test_addresses_of_the_last_owner[note] if {
+	victim := user("otto", {"grants": owner_grants, "roles": {"system:owner": true}})
+	some note, tc in {
+		"limited": {"changes": {"addresses": true}, "anywhere": false, "other": 0, "want": ["last_owner"]},
+		"from anywhere again": {"changes": {"addresses": true}, "anywhere": true, "other": 0, "want": []},
+		"limited as before": {"changes": {"name": true}, "anywhere": false, "other": 0, "want": []},
+		"one of two": {"changes": {"addresses": true}, "anywhere": false, "other": 1, "want": []},
+	}
+	change := {
+		"changes": tc.changes, "before": victim, "after": victim, "owners_before": 1, "other_owners": tc.other,
+		"detail": {"anywhere": tc.anywhere},
+	}
+	answers(asks(root, on("iam/users", "otto", "write", change)), tc.want)
 }
 
 test_the_own_way_to_sign_in if {

@@ -62,7 +62,7 @@ changing_oneself if {
 # METADATA
 # title: Protected object
 # description: |
-#   The object is protected, would be, or its protection is named in the change.
+#   The object is protected, would be, or its protection is named in the change; or one that the change rewrites is.
 # labels:
 #   rule: admin.protected
 # scope: document
@@ -71,6 +71,9 @@ protected if input.resource.before.protected
 protected if input.resource.after.protected
 
 protected if input.resource.changes.protected
+
+# The role or group would be taken from a protected object by force.
+protected if input.resource.detail.holders.protected
 
 # METADATA
 # title: Reserved name

@@ -43,6 +43,40 @@ test_sessions_of_the_protected_are_ended if {
 	answers(asks(owner, on("iam/sessions", "s1", "delete", {"before": guarded})), [])
 }
 
+test_sessions_of_the_stronger_are_theirs[note] if {
+	keeper := user("kim", {"grants": {"": {
+		"iam/sessions": {"read": {"own": always}, "delete": {"own": always}},
+		"ledger": {"read": {"own": always}},
+	}}})
+	weak := user("clara", {"grants": {"": {"ledger": {"read": {"own": always}}}}})
+	narrow := scoped_to({"iam/sessions": {"delete": true}})
+	some note, tc in {
+		"of a weaker one": {"of": weak, "given": {}, "want": []},
+		"of a stronger one": {"of": owner, "given": {}, "want": ["delegation_exceeds_actor"]},
+		"of one that is gone": {"of": null, "given": {}, "want": []},
+		"of a weaker one, with a narrow token": {"of": weak, "given": narrow, "want": ["delegation_exceeds_actor"]},
+		"of oneself, with a narrow token": {
+			"of": keeper, "given": object.union(narrow, {"resource": {"self": true}}), "want": [],
+		},
+		"reading those of a stronger one": {"of": owner, "given": {"action": {"name": "read"}}, "want": []},
+	}
+	answers(object.union(asks(keeper, on("iam/sessions", "s1", "delete", {"before": tc.of})), tc.given), tc.want)
+}
+
+test_taking_a_role_by_force[note] if {
+	some note, tc in {
+		"from nobody of note": {"protected": false, "disabled": false, "want": []},
+		"from a protected object": {"protected": true, "disabled": false, "want": ["system_protected"]},
+		"in a disabled tenant": {"protected": false, "disabled": true, "want": ["tenant_disabled"]},
+	}
+	given := bundle("role", "ops:x", {})
+	change := {
+		"changes": {"delete": true}, "before": given,
+		"detail": {"holders": {"protected": tc.protected, "disabled": tc.disabled}},
+	}
+	answers(asks(owner, on("iam/roles", "ops:x", "delete", change)), tc.want)
+}
+
 test_rotation[note] if {
 	some note, tc in {
 		"full administrator": {"subject": owner, "given": {}, "want": []},

@@ -28,6 +28,8 @@ result := {"allow": true, "reasons": [{"code": "granted", "rule": "admin.granted
 	allow
 } else := {"allow": false, "reasons": [], "obligations": {"conceal": true}} if {
 	concealed
+} else := {"allow": false, "reasons": [], "obligations": {"conceal": true, "filter": {"tenants": shown_tenants}}} if {
+	partly_concealed
 }
 
 # METADATA
@@ -97,8 +99,10 @@ acceptable if {
 }
 
 acceptable if {
-	not input.resource.type in {"iam/users", "iam/groups", "iam/roles", "iam/tenants", "iam/applications", "me"}
-	not revoking_everybody
+	not input.resource.type in {
+		"iam/users", "iam/groups", "iam/roles", "iam/tenants", "iam/applications", "iam/sessions", "me",
+	}
+	not sweeping
 }
 
 acceptable if {

@@ -45,6 +45,24 @@ placed if confinement == ""
 placed if {
 	input.resource.tenant in {"", confinement}
 	arrives_in_reach
+	not strays
+}
+
+# METADATA
+# title: Naming a tenant out of reach
+# description: |
+#   The request names a tenant that the caller is kept out of, for the object. Whether that tenant exists, and whether the
+#   object does, makes no difference.
+# labels:
+#   rule: admin.strays
+# scope: document
+default strays := false
+
+strays if {
+	confinement != ""
+	named := input.resource.detail.named_tenant
+	not named in {"", confinement}
+	lib.held(input.subject.grants, [confinement, "*"], input.resource.covers, input.action.name, input.now)
 }
 
 # METADATA
@@ -92,8 +110,8 @@ stays_in_tenant if input.resource.after.tenant != ""
 # METADATA
 # title: Enabled tenant
 # description: |
-#   Objects of a disabled tenant are read, not changed; the tenant itself may be changed, or nobody could enable it
-#   again, and the sessions of its identities may be ended.
+#   Objects of a disabled tenant are read, not changed, nor is a role or group taken from them by force; the tenant
+#   itself may be changed, or nobody could enable it again, and the sessions of its identities may be ended.
 # labels:
 #   rule: admin.tenant_enabled
 # scope: document
@@ -106,6 +124,7 @@ tenant_enabled if input.resource.type in {"iam/tenants", "iam/sessions", "me", "
 tenant_enabled if {
 	enabled_now
 	enabled_after
+	not input.resource.detail.holders.disabled
 }
 
 # METADATA

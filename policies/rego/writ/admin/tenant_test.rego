@@ -1,6 +1,7 @@
 package writ.admin_test
 
 import data.writ.admin
+import data.writ.why
 
 # insider belongs to tenant acme and may do everything with users and roles there.
 insider := user("ines", {"tenant": "acme", "grants": {"acme": {
@@ -115,4 +116,67 @@ test_a_disabled_tenant_is_enabled_again if {
 	tenant := bundle("tenant", "acme", {})
 	resource := {"tenant_enabled": false, "tenant": "acme", "before": tenant, "after": tenant, "changes": {"enabled": true}}
 	answers(asks(owner, on("iam/tenants", "acme", "write", resource)), [])
+}
+
+# Whoever enables or disables a tenant changes the status of all its identities at once.
+test_status_of_a_tenant[note] if {
+	tenants := {"iam/tenants": {"*": {"own": always}}}
+	all := {"*": {"*": {"own": always}}}
+	named := {
+		"iam/applications": {"reveal": {"own": always}},
+		"tokens": {"revoke_all": {"own": always}},
+	}
+	governor := {"acme": object.union(all, named), "": object.union(all, named)}
+	some note, tc in {
+		"full administrator": {"grants": owner_grants, "want": []},
+		"all of the tenant and of none": {"grants": governor, "want": []},
+		"keeper of tenants": {"grants": {"": tenants}, "want": ["delegation_exceeds_actor"]},
+		"not what is of no tenant": {"grants": {"acme": governor.acme, "": tenants}, "want": ["delegation_exceeds_actor"]},
+		"not what is explicit": {"grants": {"acme": all, "": all}, "want": ["delegation_exceeds_actor"]},
+		"of another tenant": {
+			"grants": {"globex": governor.acme, "": governor[""]}, "want": ["delegation_exceeds_actor"],
+		},
+		"for a time": {
+			"grants": {"*": {"*": {"*": {"own": {"not_before": 0, "not_after": 5000}}}}},
+			"want": ["delegation_exceeds_actor"],
+		},
+	}
+	some change in ["enabled", "addresses"]
+	tenant := bundle("tenant", "acme", {})
+	request := on("iam/tenants", "acme", "write", {"changes": {change: true}, "before": tenant, "after": tenant})
+	answers(asks(user("gwen", {"grants": tc.grants}), request), tc.want)
+}
+
+test_other_changes_of_tenants if {
+	keeper := user("kim", {"grants": {"": {"iam/tenants": {"*": {"own": always}}}}})
+	tenant := bundle("tenant", "acme", {})
+	answers(asks(keeper, on("iam/tenants", "acme", "write", {"changes": {"name": true}, "before": tenant, "after": tenant})), [])
+	answers(asks(keeper, on("iam/tenants", "acme", "write", {"changes": {"create": true, "enabled": true}, "after": tenant})), [])
+}
+
+test_naming_a_tenant_out_of_reach[note] if {
+	some note, tc in {
+		"a missing object": {"exists": false},
+		"a missing one that would be made": {
+			"exists": false, "tenant": "globex", "changes": {"create": true}, "after": user("u1", {"tenant": "globex"}),
+		},
+		"one of another tenant": {
+			"tenant": "globex", "before": user("u1", {"tenant": "globex"}), "after": user("u1", {"tenant": "globex"}),
+		},
+	}
+	named := object.union(tc, {"detail": {"named_tenant": "globex"}})
+	request := asks(insider, on("iam/users", "u1", "write", named))
+	"tenant_mismatch" in {reason.code | some reason in why.result.reasons with input as request}
+	refuses_openly(request)
+	conceals(object.union(request, {"subject": powerless_subject}))
+}
+
+powerless_subject := {"grants": {"acme": {"iam/users": {"*": {"own": ended}}}}}
+
+test_naming_the_own_tenant if {
+	change := {
+		"tenant": "acme", "before": user("u1", {"tenant": "acme"}), "after": user("u1", {"tenant": "acme"}),
+		"detail": {"named_tenant": "acme"},
+	}
+	answers(asks(insider, on("iam/users", "u1", "write", change)), [])
 }
