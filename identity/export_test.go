@@ -102,3 +102,10 @@ const FailureBurst = failureBurst
 
 // ViewAudit is an entry as replies show it.
 var ViewAudit = viewAudit
+
+// SharedRights is how many sets of rights are in memory.
+func (r *Room) SharedRights() int {
+	r.directory.shared.mu.Lock()
+	defer r.directory.shared.mu.Unlock()
+	return len(r.directory.shared.sets)
+}
