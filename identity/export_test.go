@@ -112,3 +112,10 @@ const (
 	FailureBurst = failureBurst
 	UnknownBurst = unknownBurst
 )
+
+// SharedRights is how many sets of rights are in memory.
+func (r *Room) SharedRights() int {
+	r.directory.shared.mu.Lock()
+	defer r.directory.shared.mu.Unlock()
+	return len(r.directory.shared.sets)
+}
