@@ -171,7 +171,13 @@ func TestEveryCommandHasAnExampleAndEveryPrinterAnOutput(t *testing.T) {
 		"writ version": true, "writ config show": true, "writ recover": true, "writ seed": true, "writ token": true, "writ decide": true, "writ whoami": true,
 		"writ policy check": true, "writ policy test": true, "writ policy eval": true,
 		"writ keys list": true, "writ keys rotate": true, "writ keys retire": true,
-		"writ audit verify": true, "writ audit key": true,
+		"writ audit verify": true, "writ audit key": true, "writ review": true, "writ import": true, "writ export": true,
+		"writ user list": true, "writ user get": true, "writ user create": true, "writ user reset-password": true,
+		"writ group list": true, "writ group get": true, "writ group create": true,
+		"writ role list": true, "writ role get": true, "writ role create": true,
+		"writ tenant list": true, "writ tenant get": true, "writ tenant create": true,
+		"writ app list": true, "writ app get": true, "writ app create": true,
+		"writ app secret list": true, "writ app secret add": true, "writ app secret reveal": true,
 	}
 	var visit func(cmd *cobra.Command)
 	visit = func(cmd *cobra.Command) {
