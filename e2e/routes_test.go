@@ -75,6 +75,8 @@ func apiRows() (admin, public []row) {
 		{"PUT", "/v1/tenants/{t}", object{"name": "T"}, ""},
 		{"PATCH", "/v1/tenants/{t}", object{"name": "T"}, ""},
 		{"DELETE", "/v1/tenants/{t}", nil, ""},
+		{"POST", "/v1/import", object{"dry_run": true, "tenants": list{object{"id": "t" + name, "name": "T"}}}, ""},
+		{"POST", "/v1/export/verifiers", object{"kind": "user"}, ""},
 		{"GET", "/v1/catalogue", nil, "q=user"},
 		{"GET", "/v1/policies", nil, ""},
 		{"GET", "/v1/keys", nil, "limit=2"},

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // lists are the collections of the admin API that answer with pages.
@@ -68,8 +69,8 @@ func TestSeedL05PasswordLogin(t *testing.T) {
 	c.live(token)
 	c.askLogin(plain, u).wantStatus(200).wantAbsent("/refresh_token")
 	c.introspect(front, refresh, "token_type_hint", "refresh_token").want("/active", true)
-	life := c.number("/exp") - c.number("/iat")
-	if c.err == nil && life != 24*3600 {
+	life := c.number("/exp") - time.Now().Unix()
+	if c.err == nil && (life < 24*3600-60 || life > 24*3600) {
 		c.fail("the refresh token lives for %d s, want a day", life)
 	}
 
@@ -106,8 +107,10 @@ func TestSeedL07OneIdentityAndOneAuthenticationPerRequest(t *testing.T) {
 	}
 
 	c.step("any parameter twice")
-	login := []string{"grant_type", "password", "username", u.Username, "password", u.Password, "scope", "me:read", "tenant", "x",
-		"timestamp_nonce", "1", "refresh_token", "x", "anything", "x"}
+	login := []string{
+		"grant_type", "password", "username", u.Username, "password", u.Password, "scope", "me:read", "tenant", "x",
+		"timestamp_nonce", "1", "refresh_token", "x", "anything", "x",
+	}
 	for i := 0; i < len(login); i += 2 {
 		c.as(basic(front.ID, front.Secret)).form("/oauth2/token", fields(append(slices.Clone(login), login[i], login[i+1])...)).
 			wantOAuthError(400, "invalid_request")
