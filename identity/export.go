@@ -17,8 +17,8 @@ const exportPage = 500
 
 // verifierView is what the passwords and secrets of one identity are verified with, in the form that an import takes.
 type verifierView struct {
-	ID           string         `json:"id"`
-	PasswordHash string         `json:"password_hash,omitempty"`
+	ID           string           `json:"id"`
+	PasswordHash string           `json:"password_hash,omitempty"`
 	Secrets      []exportedSecret `json:"secrets,omitempty"`
 }
 
