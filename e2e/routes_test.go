@@ -64,6 +64,7 @@ func apiRows() (admin, public []row) {
 		{"POST", "/v1/applications/{a}/secrets/{s}/reveal", object{"reason": "R"}, ""},
 		{"DELETE", "/v1/applications/{a}/tokens", nil, ""},
 		{"GET", "/v1/access-review", nil, "limit=2"},
+		{"GET", "/v1/audit", nil, "limit=2"},
 		{"GET", "/v1/sessions", nil, "limit=2"},
 		{"DELETE", "/v1/sessions", nil, "subject=x"},
 		{"DELETE", "/v1/sessions/none", nil, ""},

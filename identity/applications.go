@@ -111,7 +111,7 @@ func rotates(a *storage.Application) bool {
 
 func (r *Room) listApplications(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	query, err := r.listing(req, "applications", storage.ApplicationKind,
-		"role", "role_prefix", "group", "tenant", "protected", "active")
+		"role", "role_prefix", "group", "tenant", "protected", "active", "name_prefix")
 	if err != nil {
 		return enforce.Resolved{}, err
 	}

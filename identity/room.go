@@ -27,6 +27,8 @@ type PDP interface {
 	Decide(ctx context.Context, q *policies.Question) (policies.Decision, error)
 	Catalogue() *policies.Catalogue
 	Describe() policies.Description
+	// Explain says what would be answered to a question that nobody asked.
+	Explain(ctx context.Context, q *policies.Question) (policies.Decision, error)
 }
 
 // Sessions ends sessions; oauth gives it.

@@ -3,6 +3,7 @@ package identity
 import (
 	"net/http"
 	"reflect"
+	"time"
 
 	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/policies/enforce"
@@ -40,25 +41,38 @@ func shaped(rows []enforce.Route) []enforce.Route {
 func parameters(names []string) map[string]enforce.Parameter {
 	flag := []string{"true", "false"}
 	all := map[string]enforce.Parameter{
-		"limit":       {Description: "How many items a page has at most; 50 unless set.", Type: reflect.TypeFor[int](), Min: 1, Max: maxLimit},
-		"after":       {Description: "The cursor of the page before: the value of next in its reply."},
-		"role":        {Description: "Only what has this role itself, not through a group."},
-		"role_prefix": {Description: "Only what has a role whose key begins with this text."},
-		"group":       {Description: "Only members of this group."},
-		"tenant":      {Description: "Only what belongs to this tenant."},
-		"suspended":   {Description: "Only those who are suspended, or who are not.", Values: flag},
-		"protected":   {Description: "Only what is protected, or what is not.", Values: flag},
-		"active":      {Description: "Only what is active, or what is not.", Values: flag},
-		"ended":       {Description: "Only sessions that have ended, or that have not.", Values: flag},
-		"inherits":    {Description: "Only roles that inherit from this one themselves."},
-		"force":       {Description: "Delete it even though others use it.", Values: flag},
-		"subject":     {Description: "The id of a user or an application."},
-		"client":      {Description: "The id of the application through which the sessions began."},
-		"others":      {Description: "Keep the session of the caller's token.", Values: flag},
-		"q":           {Description: "Text that is looked for literally, whatever its case."},
-		"type":        {Description: "Only identities of this type.", Values: []string{kindUser, kindApplication}},
-		"permission":  {Description: "Only who has this right, in whatever tenant; written as a scope: resource:action."},
-		"application": {Description: "Only who could read a secret of this application."},
+		"limit":        {Description: "How many items a page has at most; 50 unless set.", Type: reflect.TypeFor[int](), Min: 1, Max: maxLimit},
+		"after":        {Description: "The cursor of the page before: the value of next in its reply."},
+		"role":         {Description: "Only what has this role itself, not through a group."},
+		"role_prefix":  {Description: "Only what has a role whose key begins with this text."},
+		"name_prefix":  {Description: "Only what has a name, or username, that begins with this text, whatever its case."},
+		"email_prefix": {Description: "Only who has an e-mail address that begins with this text, whatever its case."},
+		"key_prefix":   {Description: "Only roles whose key begins with this text."},
+		"count":        {Description: "Tell in total how many there are on all pages; left out beyond 1000.", Values: flag},
+		"group":        {Description: "Only members of this group; of the catalogue: only types of this group."},
+		"tenant":       {Description: "Only what belongs to this tenant."},
+		"suspended":    {Description: "Only those who are suspended, or who are not.", Values: flag},
+		"protected":    {Description: "Only what is protected, or what is not.", Values: flag},
+		"active":       {Description: "Only what is active, or what is not.", Values: flag},
+		"ended":        {Description: "Only sessions that have ended, or that have not.", Values: flag},
+		"inherits":     {Description: "Only roles that inherit from this one themselves."},
+		"force":        {Description: "Delete it even though others use it.", Values: flag},
+		"subject":      {Description: "The id of a user or an application."},
+		"client":       {Description: "The id of the application through which the sessions began."},
+		"others":       {Description: "Keep the session of the caller's token.", Values: flag},
+		"q":            {Description: "Text that is looked for literally, whatever its case."},
+		"type":         {Description: "Only identities of this type.", Values: []string{kindUser, kindApplication}},
+		"permission":   {Description: "Only who has this right, in whatever tenant; written as a scope: resource:action."},
+		"application":  {Description: "Only who could read a secret of this application."},
+		"actor":        {Description: "Only what this one did: type:id."},
+		"target":       {Description: "Only what was done to this: a kind and an id, such as users/<id>."},
+		"action":       {Description: "Only this action."},
+		"outcome":      {Description: "Only what came out so.", Values: []string{outcomeOK, outcomeRefused, outcomeFailed}},
+		"event":        {Description: "Only what was about to be done, or only what came of it.", Values: []string{eventIntent, eventOutcome}},
+		"chain":        {Description: "Only the entries of this chain."},
+		"decision_id":  {Description: "Only what this decision led to."},
+		"since":        {Description: "Only from this time on.", Type: reflect.TypeFor[time.Time]()},
+		"until":        {Description: "Only before this time.", Type: reflect.TypeFor[time.Time]()},
 		"unused_for": {
 			Description: "Only what was not used for so many days, or has secrets that were not.", Type: reflect.TypeFor[int](), Min: 1,
 			Max: maxUnused,
@@ -80,8 +94,9 @@ func shapes() map[string]enforce.Shape {
 		"GET /v1/catalogue": {Summary: "The known resource types and actions", Replies: replies(enforce.OK[catalogueView]())},
 		"GET /v1/policies":  {Summary: "The policy set that is loaded", Replies: replies(enforce.OK[policies.Description]())},
 		"GET /v1/access-review": {
-			Summary: "Who can do what and by what, who can read which secret, and what nobody uses", Replies: replies(enforce.OK[page[reviewView]]()),
+			Summary: "Who can do what and by what, who can read which secret, and what nobody uses", Replies: replies(enforce.OK[reviewPage]()),
 		},
+		"GET /v1/audit": {Summary: "List what was changed, revealed and refused", Replies: replies(enforce.OK[page[AuditLine]]())},
 		"POST /v1/import": {
 			Summary: "Bring in up to 100 objects in one transaction, or tell what that would do", Requests: enforce.Reads[importBody](),
 			Example: map[string]any{"dry_run": true, "roles": []any{map[string]any{"key": "ops:viewer", "description": "Sees all"}}},

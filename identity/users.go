@@ -94,7 +94,8 @@ func (r *Room) storedUser(ctx context.Context, id string) (*storage.User, error)
 }
 
 func (r *Room) listUsers(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	query, err := r.listing(req, "users", storage.UserKind, "role", "role_prefix", "group", "tenant", "suspended")
+	query, err := r.listing(req, "users", storage.UserKind,
+		"role", "role_prefix", "group", "tenant", "suspended", "name_prefix", "email_prefix")
 	if err != nil {
 		return enforce.Resolved{}, err
 	}

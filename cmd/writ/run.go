@@ -134,9 +134,9 @@ func (n *node) handlers() (public, admin http.Handler, err error) {
 		WriteError: identity.WriteProblem, WriteDenial: identity.WriteDenial, Errors: identity.Errors(), Schemes: []string{"bearer"},
 	}
 	runtime, management := problems, problems
-	runtime.Name, runtime.Authenticator = policies.PlaneRuntime, n.auth.Authenticator(policies.PlaneRuntime, false)
+	runtime.Name, runtime.Authenticator = policies.PlaneRuntime, n.auth.Authenticator(false)
 	management.Name = policies.PlaneManagement
-	management.Authenticator = n.auth.Authenticator(policies.PlaneManagement, n.config.AdminBasic)
+	management.Authenticator = n.auth.Authenticator(n.config.AdminBasic)
 	if n.config.AdminBasic {
 		management.Schemes = []string{"bearer", "basic"}
 	}
