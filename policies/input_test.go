@@ -185,8 +185,14 @@ func drawFacts(t *rapid.T, label string) *policies.Facts {
 			i.Grants = append(i.Grants, g)
 		}
 	}
+	if rapid.Bool().Draw(t, label+" shares") {
+		return policies.NewSharedFacts(i, policies.NewRights(i.Grants, &sharedNames))
+	}
 	return policies.NewFacts(i)
 }
+
+// sharedNames are used by all questions of all runs: what one leaves in them must be right for another.
+var sharedNames policies.Names
 
 func drawQuestion(t *rapid.T) *policies.Question {
 	q := &policies.Question{

@@ -99,7 +99,10 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 		return nil, fmt.Errorf("identity: %w", err)
 	}
 	// The last checkpoint is behind the last entry.
-	n.closers = append(n.closers, closer{"identity", func(ctx context.Context) error { n.room.Close(); return n.room.Checkpoint(ctx) }})
+	n.closers = append(n.closers, closer{"identity", func(ctx context.Context) error {
+		n.room.Close()
+		return errors.Join(n.room.TellMissing(ctx), n.room.Checkpoint(ctx))
+	}})
 	if n.auth, err = oauth.Open(ctx, oauth.Config{
 		Issuer: config.Issuer, Store: n.store, Sealer: sealer, Directory: n.room, Passwords: n.room, Secrets: n.room, Auditor: n.room,
 		PDP: n.pdp, Now: now, Logger: logger, AccessTokenLifetime: config.AccessTokenLifetime,
