@@ -76,6 +76,7 @@ func apiRows() (admin, public []row) {
 		{"DELETE", "/v1/tenants/{t}", nil, ""},
 		{"GET", "/v1/catalogue", nil, "q=user"},
 		{"GET", "/v1/policies", nil, ""},
+		{"GET", "/v1/audit", nil, "limit=2"},
 		{"GET", "/v1/keys", nil, "limit=2"},
 		{"POST", "/v1/keys", object{"ring": "access", "alg": "ES256"}, ""},
 		{"GET", "/v1/keys/none", nil, ""},

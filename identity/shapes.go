@@ -63,7 +63,16 @@ func parameters(names []string) map[string]enforce.Parameter {
 			Description: "Only what was not used for so many days, or has secrets that were not.", Type: reflect.TypeFor[int](), Min: 1,
 			Max: maxUnused,
 		},
-		"ring": {Description: "Only the keys of this ring."},
+		"actor":       {Description: "Only what this actor did: its type, a colon and its id."},
+		"target":      {Description: "Only what was done to this target, also together with others, such as applications/billing."},
+		"action":      {Description: "Only this action."},
+		"outcome":     {Description: "Only entries with this outcome.", Values: []string{outcomeOK, outcomeRefused, outcomeFailed}},
+		"event":       {Description: "Only what was written before, or after.", Values: []string{eventIntent, eventOutcome}},
+		"chain":       {Description: "Only the entries of this chain: authority, or one run of a node."},
+		"decision_id": {Description: "Only what this decision led to."},
+		"since":       {Description: "Only from this time on (RFC 3339)."},
+		"until":       {Description: "Only before this time (RFC 3339)."},
+		"ring":        {Description: "Only the keys of this ring."},
 	}
 	described := map[string]enforce.Parameter{}
 	for _, name := range names {
@@ -81,6 +90,9 @@ func shapes() map[string]enforce.Shape {
 		"GET /v1/policies":  {Summary: "The policy set that is loaded", Replies: replies(enforce.OK[policies.Description]())},
 		"GET /v1/access-review": {
 			Summary: "Who can do what and by what, who can read which secret, and what nobody uses", Replies: replies(enforce.OK[page[reviewView]]()),
+		},
+		"GET /v1/audit": {
+			Summary: "List the audit, by chain and within it by sequence", Replies: replies(enforce.OK[page[AuditLine]]()),
 		},
 		"DELETE /v1/tokens": {Summary: "Revoke every token there is", Replies: replies(enforce.NoContent())},
 		"GET /v1/sessions":  {Summary: "List sessions", Replies: replies(enforce.OK[page[sessionView]]())},
