@@ -57,7 +57,7 @@ func TestTheAuditIsListedExportedAndVerified(t *testing.T) {
 	c.get("/v1/audit?decision_id="+decision+"&event=outcome").wantItems("outcome", "ok")
 	c.get("/v1/audit?target=applications/"+a.ID+"&action=iam/applications:patch").wantItems("event", "outcome", "intent")
 	c.as(bearer(c.token(a))).get("/v1/audit").wantDenied("not_granted")
-	c.root().get("/v1/audit?outcome=refused&actor=application:"+a.ID).wantItems("action") // reading is decided, and is no act
+	c.root().get("/v1/audit?outcome=refused&actor=application:" + a.ID).wantItems("action") // reading is decided, and is no act
 	c.onPublic().get("/v1/audit").wantStatus(404)
 	c.done()
 	s.guests = true // the export asks too
@@ -293,7 +293,9 @@ func TestHashOnlyKeepsNoSecret(t *testing.T) {
 	out := suite.runner.Command(t.Context(), Options{Env: startEnv(t, map[string]string{"WRIT_SECRETS_MODE": "plain"})}, "serve")
 	wantStartError(t, out, 0, "secrets_mode", "hash_only")
 	for _, bad := range []map[string]string{
-		{"WRIT_AUDIT_CHECKPOINT_INTERVAL": "0s"}, {"WRIT_AUDIT_CHECKPOINT_INTERVAL": "2h"}, {"WRIT_AUDIT_CHECKPOINT_ENTRIES": "0"},
+		{"WRIT_AUDIT_CHECKPOINT_INTERVAL": "0s"},
+		{"WRIT_AUDIT_CHECKPOINT_INTERVAL": "2h"},
+		{"WRIT_AUDIT_CHECKPOINT_ENTRIES": "0"},
 		{"WRIT_AUDIT_ANCHOR": filepath.Join(t.TempDir(), "absent", "anchor")},
 	} {
 		out := suite.runner.Command(t.Context(), Options{Env: startEnv(t, bad)}, "serve")
