@@ -102,10 +102,15 @@ func rows() map[string]rowCase {
 			denyStatus: 403,
 		},
 
+		"GET /v1/access-review": both("GET", "/v1/access-review", "", 200, 403),
+
 		"GET /v1/sessions":          both("GET", "/v1/sessions", "", 200, 403),
 		"DELETE /v1/sessions":       both("DELETE", "/v1/sessions?subject={user}", "", 204, 404),
 		"DELETE /v1/sessions/{sid}": both("DELETE", "/v1/sessions/session-1", "", 204, 404),
 		"DELETE /v1/tokens":         both("DELETE", "/v1/tokens", "", 204, 403),
+
+		"POST /v1/import":           both("POST", "/v1/import", `{"tenants":[{"id":"globex","name":"Globex"}]}`, 200, 403),
+		"POST /v1/export/verifiers": both("POST", "/v1/export/verifiers", `{"kind":"user"}`, 200, 403),
 
 		"GET /v1/catalogue": both("GET", "/v1/catalogue", "", 200, 403),
 		"GET /v1/policies":  both("GET", "/v1/policies", "", 200, 403),

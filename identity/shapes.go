@@ -3,6 +3,7 @@ package identity
 import (
 	"net/http"
 	"reflect"
+	"time"
 
 	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/policies/enforce"
@@ -56,6 +57,15 @@ func parameters(names []string) map[string]enforce.Parameter {
 		"client":      {Description: "The id of the application through which the sessions began."},
 		"others":      {Description: "Keep the session of the caller's token.", Values: flag},
 		"q":           {Description: "Text that is looked for literally, whatever its case."},
+		"actor":       {Description: "Only what this one did: type:id."},
+		"target":      {Description: "Only what was done to this: a kind and an id, such as users/<id>."},
+		"action":      {Description: "Only this action."},
+		"outcome":     {Description: "Only what came out so.", Values: []string{outcomeOK, outcomeRefused, outcomeFailed}},
+		"event":       {Description: "Only what was about to be done, or only what came of it.", Values: []string{eventIntent, eventOutcome}},
+		"chain":       {Description: "Only the entries of this chain."},
+		"decision_id": {Description: "Only what this decision led to."},
+		"since":       {Description: "Only from this time on.", Type: reflect.TypeFor[time.Time]()},
+		"until":       {Description: "Only before this time.", Type: reflect.TypeFor[time.Time]()},
 		"type":        {Description: "Only identities of this type.", Values: []string{kindUser, kindApplication}},
 		"permission":  {Description: "Only who has this right, in whatever tenant; written as a scope: resource:action."},
 		"application": {Description: "Only who could read a secret of this application."},
@@ -63,16 +73,7 @@ func parameters(names []string) map[string]enforce.Parameter {
 			Description: "Only what was not used for so many days, or has secrets that were not.", Type: reflect.TypeFor[int](), Min: 1,
 			Max: maxUnused,
 		},
-		"actor":       {Description: "Only what this actor did: its type, a colon and its id."},
-		"target":      {Description: "Only what was done to this target, also together with others, such as applications/billing."},
-		"action":      {Description: "Only this action."},
-		"outcome":     {Description: "Only entries with this outcome.", Values: []string{outcomeOK, outcomeRefused, outcomeFailed}},
-		"event":       {Description: "Only what was written before, or after.", Values: []string{eventIntent, eventOutcome}},
-		"chain":       {Description: "Only the entries of this chain: authority, or one run of a node."},
-		"decision_id": {Description: "Only what this decision led to."},
-		"since":       {Description: "Only from this time on (RFC 3339)."},
-		"until":       {Description: "Only before this time (RFC 3339)."},
-		"ring":        {Description: "Only the keys of this ring."},
+		"ring": {Description: "Only the keys of this ring."},
 	}
 	described := map[string]enforce.Parameter{}
 	for _, name := range names {
@@ -89,10 +90,17 @@ func shapes() map[string]enforce.Shape {
 		"GET /v1/catalogue": {Summary: "The known resource types and actions", Replies: replies(enforce.OK[catalogueView]())},
 		"GET /v1/policies":  {Summary: "The policy set that is loaded", Replies: replies(enforce.OK[policies.Description]())},
 		"GET /v1/access-review": {
-			Summary: "Who can do what and by what, who can read which secret, and what nobody uses", Replies: replies(enforce.OK[page[reviewView]]()),
+			Summary: "Who can do what and by what, who can read which secret, and what nobody uses", Replies: replies(enforce.OK[reviewPage]()),
 		},
-		"GET /v1/audit": {
-			Summary: "List the audit, by chain and within it by sequence", Replies: replies(enforce.OK[page[AuditLine]]()),
+		"GET /v1/audit": {Summary: "List what was changed, revealed and refused", Replies: replies(enforce.OK[page[AuditLine]]())},
+		"POST /v1/import": {
+			Summary: "Bring in up to 100 objects in one transaction, or tell what that would do", Requests: enforce.Reads[importBody](),
+			Example: map[string]any{"dry_run": true, "roles": []any{map[string]any{"key": "ops:viewer", "description": "Sees all"}}},
+			Replies: replies(enforce.OK[importReply]()),
+		},
+		"POST /v1/export/verifiers": {
+			Summary: "What the passwords and secrets of identities are verified with", Requests: enforce.Reads[exportFields](),
+			Required: []string{"kind"}, Example: map[string]any{"kind": "user"}, Replies: replies(enforce.OK[page[verifierView]]()),
 		},
 		"DELETE /v1/tokens": {Summary: "Revoke every token there is", Replies: replies(enforce.NoContent())},
 		"GET /v1/sessions":  {Summary: "List sessions", Replies: replies(enforce.OK[page[sessionView]]())},

@@ -68,7 +68,8 @@ type Request struct {
 	// Permission is what the route takes, as a scope writes it: "type:action".
 	Permission string
 
-	shape *Shape
+	asking asking
+	shape  *Shape
 }
 
 // Reply is a successful answer.
