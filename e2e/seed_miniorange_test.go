@@ -121,3 +121,59 @@ func TestSeedM18AndM19TokensOutOfTheirTime(t *testing.T) {
 		c.expect(name)
 	}
 }
+
+// TestSeedM09AndM10ABulkNamesAllThatStandsInTheWay with what a single delete of each would be refused for.
+func TestSeedM09AndM10ABulkNamesAllThatStandsInTheWay(t *testing.T) {
+	c := story(t, shared(t)).root()
+	fine, strong, stronger := c.newApp(object{}), c.newApp(object{"grants": grants("ledger:read")}), c.newApp(object{"grants": grants("jobs:*")})
+	actor := c.newApp(object{"grants": grants("iam/applications:delete", "iam/applications:read")})
+	const path = "/v1/applications/bulk-delete"
+	all := func(ids ...string) {
+		want := []any{}
+		for i := 0; i < len(ids); i += 2 {
+			want = append(want, ids[i]+" "+ids[i+1])
+		}
+		got := []any{}
+		v, _ := at(c.last.value(), "/items")
+		array, _ := v.([]any)
+		for _, item := range array {
+			o := item.(object)
+			got = append(got, o["id"].(string)+" "+o["code"].(string))
+		}
+		if c.err == nil && strings.Join(words(got), ", ") != strings.Join(words(want), ", ") {
+			c.fail("named are %v, want %v", got, want)
+		}
+	}
+
+	c.step("the protected one, the actor itself, and those that are stronger")
+	c.as(bearer(c.token(actor)))
+	c.post(path, object{"ids": list{fine.ID, "root", strong.ID, actor.ID, stronger.ID}})
+	if c.err == nil && c.last.status != 403 {
+		c.fail("status %d, want 403", c.last.status)
+	}
+	for _, id := range []string{"root", strong.ID, actor.ID, stronger.ID} {
+		c.wantNaming(id)
+	}
+	c.want("/pointer", "/ids/1").want("/items/0/pointer", "/ids/1").want("/items/0/code", "system_protected")
+
+	c.step("all that is not there, each once")
+	one, two := unique("app_none"), unique("app_none")
+	c.post(path, object{"ids": list{one, fine.ID, two, one}}).wantProblem(404, "/ids/0")
+	all(one, "unknown_id", two, "unknown_id")
+	c.step("bad input, and nothing was deleted")
+	for pointer, ids := range map[string]any{"/ids": "x", "/ids/1": list{fine.ID, 1}, "/ids/0": list{"me"}} {
+		c.post(path, object{"ids": ids}).wantProblem(400, pointer)
+		c.expect(pointer)
+	}
+	for _, a := range []app{fine, strong, stronger, actor} {
+		c.get("/v1/applications/" + a.ID).wantStatus(200)
+	}
+}
+
+func words(values []any) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i], _ = v.(string)
+	}
+	return out
+}

@@ -111,7 +111,7 @@ func rotates(a *storage.Application) bool {
 
 func (r *Room) listApplications(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	query, err := r.listing(req, "applications", storage.ApplicationKind,
-		"role", "role_prefix", "group", "tenant", "protected", "active")
+		"role", "role_prefix", "group", "tenant", "protected", "active", "name_prefix")
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
@@ -343,6 +343,12 @@ func (r *Room) saveApplication(
 			}
 		}
 		return saveRecord(ctx, tx, next, creating, tombstone)
+	}
+	w.after = func(context.Context) error {
+		if creating {
+			r.machines.welcome(id)
+		}
+		return nil
 	}
 	w.reply = func() enforce.Reply {
 		shown := viewApplication(next)

@@ -416,6 +416,7 @@ func (c *checker) tenant(f enforce.Field[string], into *storage.TenantID) {
 }
 
 func (c *checker) identity(f *identityFields, into *storage.Identity) {
+	into.NameKey, _ = searchKey(into.Name)
 	c.tenant(f.Tenant, &into.Tenant)
 	c.groups(f.Groups, "/groups", &into.Groups)
 	c.roles(f.Roles, "/roles", &into.Roles)

@@ -74,7 +74,7 @@ func viewGroup(g *storage.Group) groupView {
 }
 
 func (r *Room) listGroups(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	query, err := r.listing(req, "groups", storage.GroupKind, "tenant", "role")
+	query, err := r.listing(req, "groups", storage.GroupKind, "tenant", "role", "name_prefix")
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
@@ -142,6 +142,7 @@ func (r *Room) patchGroup(ctx context.Context, req *enforce.Request) (enforce.Re
 
 func (c *checker) group(f *groupFields, g *storage.Group) {
 	c.required(f.Name, "/name", &g.Name)
+	g.NameKey, _ = searchKey(g.Name)
 	c.text(f.Description, "/description", maxText, &g.Description)
 	c.roles(f.Roles, "/roles", &g.Roles)
 	c.tenant(f.Tenant, &g.Tenant)

@@ -510,7 +510,7 @@ func (b *importing) password(i *importItem, in *importUser, base string, current
 	if !in.PasswordHash.Set || in.PasswordHash.Null {
 		return nil
 	}
-	state, err := importedPassword(&in.userFields, base, b.req.Now)
+	state, err := importedPassword(&in.userFields, base, chosenState(b.req.Now))
 	switch {
 	case err != nil:
 		i.fault = err

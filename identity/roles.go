@@ -48,7 +48,7 @@ func viewRole(r *storage.Role) roleView {
 }
 
 func (r *Room) listRoles(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	query, err := r.listing(req, "roles", storage.RoleKind, "tenant", "inherits")
+	query, err := r.listing(req, "roles", storage.RoleKind, "tenant", "inherits", "key_prefix")
 	if err != nil {
 		return enforce.Resolved{}, err
 	}

@@ -27,6 +27,8 @@ type PDP interface {
 	Decide(ctx context.Context, q *policies.Question) (policies.Decision, error)
 	Catalogue() *policies.Catalogue
 	Describe() policies.Description
+	// Explain says what would be answered to a question that nobody asked.
+	Explain(ctx context.Context, q *policies.Question) (policies.Decision, error)
 }
 
 // Sessions ends sessions; oauth gives it.
@@ -229,6 +231,9 @@ func (r *Room) Close() {
 	r.background.Wait()
 	r.logins.wait()
 }
+
+// TellMissing writes down, once nobody logs in any more, how many logins the audit does not have.
+func (r *Room) TellMissing(ctx context.Context) error { return r.logins.tellMissing(ctx) }
 
 // Sequence is the authority sequence of the mirror as it was loaded or last followed.
 func (r *Room) Sequence() int64 { return r.follower().Sequence() }

@@ -38,6 +38,7 @@ func tokenShape() *enforce.Shape {
 			{Name: "scope", Description: "The permissions that are asked for, with spaces between; all if there is none."},
 			{Name: "audience", Description: "For whom the token is.", Repeated: true},
 			{Name: "tenant", Description: "The tenant in which the token is good."},
+			{Name: "timestamp_nonce", Description: "The time of the request in Unix seconds; each is taken once."},
 			{Name: "username", Description: "Of the grant type password: a username or an id."},
 			{Name: "password", Description: "Of the grant type password."},
 			{Name: "refresh_token", Description: "Of the grant type refresh_token."},

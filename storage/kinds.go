@@ -1,5 +1,7 @@
 package storage
 
+import "slices"
+
 // Kinds lists every collection, in a stable order.
 func Kinds() []Kind {
 	return []Kind{
@@ -25,6 +27,11 @@ func texts[S ~string](ids []S) []string {
 		out[i] = string(id)
 	}
 	return out
+}
+
+// folded are the keys that there are.
+func folded(keys ...string) []string {
+	return slices.DeleteFunc(keys, func(key string) bool { return key == "" })
 }
 
 func boolean(b bool) string {

@@ -72,3 +72,12 @@ func Patch(t *testing.T, was, is string) string {
 	}
 	return string(raw)
 }
+
+// The pace of the collector.
+var (
+	NextRoom      = nextRoom
+	PaceFor       = paceFor
+	MemoryLimit   = memoryLimit
+	RoomWithin    = roomWithin
+	PaceCollector = paceCollector
+)

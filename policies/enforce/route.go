@@ -63,6 +63,8 @@ type Request struct {
 	Now    time.Time
 	// Attempt counts from 0; it is above 0 when a compare-and-swap was lost.
 	Attempt int
+	// Kept is what one attempt made at length and the next ones take over; nil in the first. Nobody else looks at it.
+	Kept any
 	// DecisionID is the id the request's decision will have.
 	DecisionID string
 	// Permission is what the route takes, as a scope writes it: "type:action".
