@@ -59,6 +59,7 @@ func run(m *testing.M) int {
 	if suite.runner != nil {
 		problems = append(problems, suite.runner.Close()...)
 	}
+	problems = append(problems, exchanges.finish()...)
 	for _, line := range suite.leftOut {
 		fmt.Fprintln(os.Stdout, "e2e: left out:", line)
 	}

@@ -176,6 +176,8 @@ func (o Options) prepare(dir func() (string, error), db database) (launch, error
 		l.admin = l.public
 	}
 	s.Public, s.Admin, s.Secret = "http://"+l.public, "http://"+l.admin, s.shares.secret
+	exchanges.serves(s.Public)
+	exchanges.serves(s.Admin)
 	if s.shares.kek != "" {
 		if err := os.WriteFile(s.kek(), []byte(s.shares.kek), 0o600); err != nil {
 			return l, err

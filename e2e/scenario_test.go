@@ -21,7 +21,7 @@ import (
 
 var client = &http.Client{
 	Timeout:       20 * time.Second,
-	Transport:     &http.Transport{MaxIdleConnsPerHost: 64},
+	Transport:     exchanges,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 

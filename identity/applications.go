@@ -45,6 +45,15 @@ type applicationPut struct {
 	applicationFields
 }
 
+// scopesFields is the ceiling of an application's scopes, as it is set; scopesView as it is shown. null is no ceiling.
+type scopesFields struct {
+	Scopes enforce.Field[[]string] `json:"scopes"`
+}
+
+type scopesView struct {
+	Scopes []string `json:"scopes" schema:"null"`
+}
+
 // applicationView is an application as replies show it.
 type applicationView struct {
 	ID                          string            `json:"id"`
@@ -55,8 +64,8 @@ type applicationView struct {
 	Roles                       []storage.RoleKey `json:"roles"`
 	Grants                      []grantFields     `json:"grants"`
 	GrantTypes                  []string          `json:"grant_types"`
-	Scopes                      []string          `json:"scopes"`    // null is no ceiling
-	Audiences                   []string          `json:"audiences"` // null is both of Writ's
+	Scopes                      []string          `json:"scopes" schema:"null"`    // null is no ceiling
+	Audiences                   []string          `json:"audiences" schema:"null"` // null is both of Writ's
 	Serves                      []string          `json:"serves"`
 	TokenEndpointAuthMethod     string            `json:"token_endpoint_auth_method,omitempty"`
 	TokenEndpointAuthSigningAlg string            `json:"token_endpoint_auth_signing_alg,omitempty"`
@@ -102,7 +111,7 @@ func rotates(a *storage.Application) bool {
 
 func (r *Room) listApplications(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	query, err := r.listing(req, "applications", storage.ApplicationKind,
-		"role", "role_prefix", "group", "tenant", "protected", "active")
+		"role", "role_prefix", "group", "tenant", "protected", "active", "name_prefix")
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
@@ -137,12 +146,12 @@ func (r *Room) getApplication(_ context.Context, req *enforce.Request) (enforce.
 }
 
 func (r *Room) getScopes(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	return r.readApplication(req, func(a *storage.Application) any { return map[string]any{"scopes": a.Scopes} })
+	return r.readApplication(req, func(a *storage.Application) any { return scopesView{Scopes: a.Scopes} })
 }
 
 func (r *Room) postApplication(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in applicationFields
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	id, err := uuid.NewV7FromReader(r.config.Rand)
@@ -159,7 +168,7 @@ func (r *Room) putApplication(ctx context.Context, req *enforce.Request) (enforc
 	if err := checkApplicationID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := sameID(in.ID, id, "/id"); err != nil {
@@ -174,21 +183,19 @@ func (r *Room) patchApplication(ctx context.Context, req *enforce.Request) (enfo
 	if err := checkApplicationID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	return r.saveApplication(ctx, req, id, &in, saving{merge: true, action: "patch"})
 }
 
 func (r *Room) putScopes(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	var in struct {
-		Scopes enforce.Field[[]string] `json:"scopes"`
-	}
+	var in scopesFields
 	id := req.Params["id"]
 	if err := checkApplicationID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if !in.Scopes.Set {
@@ -202,7 +209,7 @@ func (r *Room) putScopes(ctx context.Context, req *enforce.Request) (enforce.Res
 	resolved.Respond = func(ctx context.Context, d policies.Decision) (enforce.Reply, error) {
 		reply, err := respond(ctx, d)
 		if shown, ok := reply.Body.(applicationView); ok {
-			reply.Body = map[string]any{"scopes": shown.Scopes}
+			reply.Body = scopesView{Scopes: shown.Scopes}
 		}
 		return reply, err
 	}
@@ -300,7 +307,7 @@ func (r *Room) saveApplication(
 	if check.err != nil {
 		return enforce.Resolved{}, check.err
 	}
-	w.late = check.late
+	w.late, w.detail.NamedTenant, w.denied = check.late, in.Tenant.Value, tenantDenied(in.Tenant)
 	if current == nil && !creating {
 		w.question.Resource = resource(v, id, "", false)
 		return r.change(req, w), nil
@@ -324,7 +331,6 @@ func (r *Room) saveApplication(
 		raiseApplicationEpoch(current, next)
 	}
 	r.askApplication(req, w, v, current, next, tombstone != nil)
-	w.denied = tenantDenied(in.Tenant)
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
 		if first != nil {
 			if err := first.keep(ctx, tx); err != nil {
@@ -337,6 +343,12 @@ func (r *Room) saveApplication(
 			}
 		}
 		return saveRecord(ctx, tx, next, creating, tombstone)
+	}
+	w.after = func(context.Context) error {
+		if creating {
+			r.machines.welcome(id)
+		}
+		return nil
 	}
 	w.reply = func() enforce.Reply {
 		shown := viewApplication(next)
@@ -361,36 +373,42 @@ func raiseApplicationEpoch(before, after *storage.Application) {
 
 // askApplication fills the question of a change from one state of an application to another, either of which may be none.
 func (r *Room) askApplication(req *enforce.Request, w *write, v view, before, after *storage.Application, tombstone bool) {
+	r.applicationQuestion(req, w, v, v, before, after, tombstone)
+}
+
+// applicationQuestion is askApplication over two views, of before and of after the change.
+func (r *Room) applicationQuestion(
+	req *enforce.Request, w *write, was, is view, before, after *storage.Application, tombstone bool,
+) {
 	at := before
 	if at == nil {
 		at = after
 	}
 	q := &w.question
-	q.Resource = resource(v, at.ID, at.Tenant, before != nil)
+	q.Resource = resource(was, at.ID, at.Tenant, before != nil)
 	q.Resource.Self = isCaller(req, kindApplication, at.ID)
 	serves := map[string]bool{}
 	if before != nil {
-		q.Resource.Before = policies.NewFacts(applicationFacts(v, before, r.config.Audiences))
+		q.Resource.Before = policies.NewFacts(applicationFacts(was, before, r.config.Audiences))
 	}
 	if after != nil {
-		q.Resource.After = policies.NewFacts(applicationFacts(imagined(v, after.Tenant), after, r.config.Audiences))
+		q.Resource.After = policies.NewFacts(applicationFacts(imagined(is, after.Tenant), after, r.config.Audiences))
 		for _, audience := range after.Serves {
 			serves[audience] = true
 		}
 	}
 	q.Resource.Changes = applicationChanges(before, after)
-	w.detail = changeDetail{
-		Tombstone: tombstone, Serves: serves, Anywhere: after != nil && len(after.Addresses) == 0,
-		Public: after != nil && after.TokenEndpointAuthMethod == byNothing,
-	}
-	was, is := storage.Application{}, storage.Application{}
+	w.detail.Tombstone, w.detail.Serves = tombstone, serves
+	w.detail.Anywhere = after != nil && len(after.Addresses) == 0
+	w.detail.Public = after != nil && after.TokenEndpointAuthMethod == byNothing
+	old, made := storage.Application{}, storage.Application{}
 	if before != nil {
-		was = *before
+		old = *before
 	}
 	if after != nil {
-		is = *after
+		made = *after
 	}
-	w.detail.refer(v, was.Roles, is.Roles, was.Groups, is.Groups)
+	w.detail.refer(is, old.Roles, made.Roles, old.Groups, made.Groups)
 }
 
 func applicationChanges(before, after *storage.Application) []string {

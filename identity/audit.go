@@ -19,7 +19,7 @@ import (
 // authorityChain holds the outcomes of authority changes, each under the sequence that the change took.
 const authorityChain = "authority"
 
-// auditTimeout bounds the write of one entry: what cannot be audited in this time does not happen.
+// auditTimeout bounds the write of one entry, unless the configuration does: what cannot be audited in this time does not happen.
 const auditTimeout = 2 * time.Second
 
 // The halves and the outcomes of audited events.
@@ -34,11 +34,14 @@ const (
 
 // audit appends to the two chains of this node: the one of its own, and the common one of authority changes.
 type audit struct {
-	store  storage.Store
-	now    func() time.Time
-	logger *slog.Logger
+	store   storage.Store
+	now     func() time.Time
+	logger  *slog.Logger
+	timeout time.Duration
+	// witness is told of each entry that was written.
+	witness *witness
 
-	mu    sync.Mutex // serialises the node's own chain
+	turn  chan struct{} // holds the one that may write to the node's own chain; a wait for it can end
 	chain string
 	seq   int64
 	prev  string
@@ -54,12 +57,15 @@ func newAudit(ctx context.Context, c Config, sequence int64) (*audit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("name the chain: %w", err)
 	}
-	a := &audit{store: c.Store, now: c.Now, logger: c.Logger, chain: "node/" + c.Node + "/" + run.String()}
+	a := &audit{
+		store: c.Store, now: c.Now, logger: c.Logger, timeout: c.AuditTimeout, chain: "node/" + c.Node + "/" + run.String(),
+		turn: make(chan struct{}, 1), witness: newWitness(c),
+	}
 	head, err := a.head(ctx, c.Store, sequence)
 	if err != nil {
 		return nil, err
 	}
-	a.prev = head
+	a.prev = head.Hash
 	return a, nil
 }
 
@@ -68,9 +74,10 @@ func canonical(e *storage.AuditEntry) ([]byte, error) {
 	return json.Marshal(struct {
 		Chain, Time, Event, Actor, OnBehalf, Action, Target, Outcome, Reason, DecisionID, PolicyRevision, RequestID string
 		Seq, FromVersion, ToVersion                                                                                 int64
+		Tenant                                                                                                      storage.TenantID `json:",omitempty"`
 	}{
 		e.Chain, storage.Time(e.Time).Format(time.RFC3339Nano), e.Event, e.Actor, e.OnBehalf, e.Action, e.Target, e.Outcome, e.Reason,
-		e.DecisionID, e.PolicyRevision, e.RequestID, e.Seq, e.FromVersion, e.ToVersion,
+		e.DecisionID, e.PolicyRevision, e.RequestID, e.Seq, e.FromVersion, e.ToVersion, e.Tenant,
 	})
 }
 
@@ -93,10 +100,15 @@ func link(e *storage.AuditEntry, chain string, seq int64, prev string) error {
 
 // append writes e to the node's own chain. An error means that it may not have been written: nothing may be done on its account.
 func (a *audit) append(ctx context.Context, e storage.AuditEntry) error {
-	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	// Behind a write that hangs, nobody waits longer than for a write.
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("audit: %w", errors.Join(ctx.Err(), storage.ErrUnavailable))
+	}
 	e.Time = storage.Time(a.now())
 	for range 2 {
 		if err := link(&e, a.chain, a.seq+1, a.prev); err != nil {
@@ -105,6 +117,7 @@ func (a *audit) append(ctx context.Context, e storage.AuditEntry) error {
 		err := a.store.Insert(ctx, &e)
 		if err == nil {
 			a.seq, a.prev = e.Seq, e.Hash
+			a.witness.saw(1)
 			return nil
 		}
 		if !errors.Is(err, storage.ErrConflict) {
@@ -122,12 +135,12 @@ func (a *audit) append(ctx context.Context, e storage.AuditEntry) error {
 
 // appendAuthority writes the outcome of the change that takes sequence, in its transaction.
 func (a *audit) appendAuthority(ctx context.Context, tx storage.Tx, sequence int64, e storage.AuditEntry) error {
-	prev, err := a.head(ctx, tx, sequence-1)
+	head, err := a.head(ctx, tx, sequence-1)
 	if err != nil {
 		return err
 	}
 	e.Event, e.Outcome, e.Time = eventOutcome, outcomeOK, storage.Time(a.now())
-	if err := link(&e, authorityChain, sequence, prev); err != nil {
+	if err := link(&e, authorityChain, sequence, head.Hash); err != nil {
 		return err
 	}
 	return tx.Insert(ctx, &e)
@@ -136,13 +149,14 @@ func (a *audit) appendAuthority(ctx context.Context, tx storage.Tx, sequence int
 // committed remembers that the authority chain has an entry at sequence.
 func (a *audit) committed(sequence int64) {
 	a.floorMu.Lock()
-	defer a.floorMu.Unlock()
 	a.floor = max(a.floor, sequence)
+	a.floorMu.Unlock()
+	a.witness.saw(1)
 }
 
-// head returns the hash of the last entry of the authority chain at or below sequence. Sequences without an entry are those of
+// head returns the last entry of the authority chain at or below sequence, or an empty one. Sequences without an entry are those of
 // changes that are no one's act, such as a new signing key.
-func (a *audit) head(ctx context.Context, r storage.Reader, sequence int64) (string, error) {
+func (a *audit) head(ctx context.Context, r storage.Reader, sequence int64) (*storage.AuditEntry, error) {
 	a.floorMu.Lock()
 	floor := a.floor
 	a.floorMu.Unlock()
@@ -150,14 +164,14 @@ func (a *audit) head(ctx context.Context, r storage.Reader, sequence int64) (str
 		e, err := storage.Get[storage.AuditEntry](ctx, r, storage.AuditID(authorityChain, sequence))
 		switch {
 		case err == nil:
-			return e.Hash, nil
+			return e, nil
 		case !errors.Is(err, storage.ErrNotFound):
-			return "", fmt.Errorf("find the head of the audit chain: %w", err)
+			return nil, fmt.Errorf("find the head of the audit chain: %w", err)
 		case sequence == floor:
-			return "", fmt.Errorf("the audit chain has lost its entry %d: %w", sequence, storage.ErrUnavailable)
+			return nil, fmt.Errorf("the audit chain has lost its entry %d: %w", sequence, storage.ErrUnavailable)
 		}
 	}
-	return "", nil
+	return new(storage.AuditEntry), nil
 }
 
 // Intent writes down, before it is done, that something is to be done, and returns how to write down what came of it. Without
@@ -173,59 +187,4 @@ func (r *Room) Intent(
 		entry.Event, entry.Outcome, entry.Reason = eventOutcome, outcome, reason
 		return r.audit.append(ctx, entry)
 	}, nil
-}
-
-// ChainError names the first entry of a chain that is not what it was.
-type ChainError struct {
-	Chain string
-	Seq   int64
-	Why   string
-}
-
-func (e *ChainError) Error() string {
-	return fmt.Sprintf("audit chain %s, entry %d: %s", e.Chain, e.Seq, e.Why)
-}
-
-// VerifyAudit walks a chain from its beginning and returns how many entries it has. A *ChainError says where it was edited, cut
-// or reordered; a cut tail cannot be seen from the chain alone.
-func VerifyAudit(ctx context.Context, r storage.Reader, chain string) (int64, error) {
-	var count, seq int64
-	prev, first := "", true
-	for after := ""; ; {
-		page, err := storage.List[storage.AuditEntry](ctx, r, storage.Query{
-			Equal: map[string][]string{"chain": {chain}}, After: after, Limit: loadPage,
-		})
-		if err != nil {
-			return count, fmt.Errorf("read the audit chain: %w", err)
-		}
-		for _, e := range page {
-			if first && chain != authorityChain {
-				prev = e.Prev // the head of the authority chain when the node started
-			}
-			if why := broken(e, chain, seq, prev); why != "" {
-				return count, &ChainError{Chain: chain, Seq: e.Seq, Why: why}
-			}
-			first, seq, prev, after = false, e.Seq, e.Hash, e.ID
-			count++
-		}
-		if len(page) < loadPage {
-			return count, nil
-		}
-	}
-}
-
-// broken says what is wrong with e as the entry behind (seq, prev), or "".
-func broken(e *storage.AuditEntry, chain string, seq int64, prev string) string {
-	hash, err := hashOf(e)
-	switch {
-	case err != nil || hash != e.Hash:
-		return "the entry was changed"
-	case e.ID != storage.AuditID(chain, e.Seq):
-		return "the entry was moved"
-	case chain != authorityChain && e.Seq != seq+1 || e.Seq <= seq:
-		return "an entry before it is missing"
-	case e.Prev != prev:
-		return "it does not follow the entry before it"
-	}
-	return ""
 }

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -15,13 +16,16 @@ import (
 
 const maxBulk = 100
 
+// bulkFields names what is to be deleted.
+type bulkFields struct {
+	IDs []string `json:"ids"`
+}
+
 // bulkDelete deletes many applications in one transaction, all or none. It is one decision on all of them together: the target
 // is the sum of them, in their tenant, or in every tenant if they are of several.
 func (r *Room) bulkDelete(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	var in struct {
-		IDs []string `json:"ids"`
-	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	var in bulkFields
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if len(in.IDs) == 0 || len(in.IDs) > maxBulk {
@@ -51,7 +55,7 @@ func (r *Room) bulkDelete(ctx context.Context, req *enforce.Request) (enforce.Re
 	w.question.Resource = r.sum(req, v, found)
 	w.detail.Named = named
 	w.late = r.unknownID(in.IDs, slices.Collect(maps.Keys(named.Tenants)))
-	w.denied = func(d policies.Decision) error { return r.bulkDenied(req, d, in.IDs, found) }
+	w.denied = func(d policies.Decision) error { return r.bulkDenied(ctx, req, d, in.IDs, found) }
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
 		for _, a := range found {
 			copied := *a
@@ -121,24 +125,35 @@ func prefixed(grants []policies.Grant, id string) []policies.Grant {
 	return apart
 }
 
-// unknownID is the reply that names the first application that is not there, or not in one of the tenants: the two look alike. It is
-// nil where there is none.
+// unknownID is the reply that names the applications that are not there, or not in one of the tenants: the two look alike. It is
+// nil where there are none.
 func (r *Room) unknownID(ids, tenants []string) error {
+	var items []ProblemItem
 	for i, id := range ids {
-		if e := r.directory.application(id); e != nil && slices.Contains(tenants, string(e.application.Tenant)) {
+		e := r.directory.application(id)
+		if slices.Index(ids, id) < i || e != nil && slices.Contains(tenants, string(e.application.Tenant)) {
 			continue
 		}
-		return &enforce.ProtocolError{
-			Status: http.StatusNotFound, Code: "unknown_id", Pointer: "/ids/" + strconv.Itoa(i),
-			Detail: "there is no application " + id + ", or none for you to see; nothing was deleted",
-		}
+		items = append(items, ProblemItem{Pointer: "/ids/" + strconv.Itoa(i), ID: id, Code: "unknown_id"})
 	}
-	return nil
+	if items == nil {
+		return nil
+	}
+	return inTheWay(http.StatusNotFound, items, "there is no such application, or none for you to see")
 }
 
-// bulkDenied names the application that stands in the way, where one does by itself. Of what the caller does not see, the decision
-// says in which tenants the rest is.
-func (r *Room) bulkDenied(req *enforce.Request, d policies.Decision, ids []string, found []*storage.Application) error {
+// inTheWay is a refusal of a bulk. The first item is named as that of a single refusal would be.
+func inTheWay(status int, items []ProblemItem, detail string) error {
+	first := items[0]
+	return &itemsError{Problem{
+		Status: status, Code: first.Code, Pointer: first.Pointer, Reasons: first.Reasons, Items: items,
+		Detail: detail + ": " + first.ID + "; nothing was deleted",
+	}}
+}
+
+// bulkDenied names the applications that stand in the way, each with what a single delete of it would be refused for. Of what the
+// caller does not see, the decision says in which tenants the rest is. Where none stands in the way by itself, it is the sum that does.
+func (r *Room) bulkDenied(ctx context.Context, req *enforce.Request, d policies.Decision, ids []string, found []*storage.Application) error {
 	if d.Obligations.Conceal {
 		shown, _, err := visible(d)
 		if err != nil {
@@ -146,18 +161,44 @@ func (r *Room) bulkDenied(req *enforce.Request, d policies.Decision, ids []strin
 		}
 		return r.unknownID(ids, shown)
 	}
-	for _, reason := range d.Reasons {
-		for _, a := range found {
-			blocks := reason.Code == "system_protected" && a.Protected ||
-				reason.Code == "self_lockout" && isCaller(req, kindApplication, a.ID) ||
-				reason.Code == "must_be_inactive" && a.IsActive
-			if blocks {
-				return &denial{
-					decision: d, reasons: d.Reasons, pointer: "/ids/" + strconv.Itoa(slices.Index(ids, a.ID)),
-					detail: "the application " + a.ID + " cannot be deleted; nothing was deleted",
-				}
+	v := standing{r.directory}
+	var items []ProblemItem
+	status := 0
+	for _, a := range found {
+		q := policies.Question{
+			Entrypoint: policies.EntryAdmin, Subject: req.Caller.Facts, Caller: req.Caller.Policy(policies.PlaneManagement),
+			Action: "delete", Now: req.Now,
+		}
+		w := &write{version: a.Version}
+		w.question.Resource.Type = "iam/applications"
+		r.askApplication(req, w, v, a, nil, false)
+		w.detail.Conditional = true // a bulk names no versions
+		q.Resource = w.question.Resource
+		q.Resource.Type, q.Resource.AfterDetail = "iam/applications", w.detail.json()
+		alone, err := r.config.PDP.Explain(ctx, &q)
+		if err != nil {
+			return fmt.Errorf("why %s is not deleted: %w", a.ID, err)
+		}
+		if alone.Allow || len(alone.Reasons) == 0 {
+			continue
+		}
+		item := ProblemItem{Pointer: "/ids/" + strconv.Itoa(slices.Index(ids, a.ID)), ID: a.ID, Reasons: alone.Reasons}
+		worst := 0
+		for n, reason := range alone.Reasons {
+			if of := denialStatus(reason.Code); n == 0 || denialRank(of) < denialRank(worst) {
+				worst, item.Code = of, reason.Code
 			}
 		}
+		if status == 0 || denialRank(worst) < denialRank(status) {
+			status = worst
+		}
+		items = append(items, item)
 	}
-	return nil
+	if items == nil {
+		return nil
+	}
+	slices.SortStableFunc(items, func(a, b ProblemItem) int {
+		return denialRank(denialStatus(a.Code)) - denialRank(denialStatus(b.Code))
+	})
+	return inTheWay(status, items, "this application cannot be deleted")
 }

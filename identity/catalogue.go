@@ -3,23 +3,46 @@ package identity
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/policies/enforce"
 )
 
-// getCatalogue shows the known types and actions, those that q finds in type, title or group.
+// catalogueView is the known types with their actions, and what the reason codes mean.
+type catalogueView struct {
+	// Groups are the groups of all types, found or not, so that one can be chosen.
+	Groups  []string                       `json:"groups"`
+	Types   []policies.CatalogueType       `json:"types"`
+	Reasons map[string]policies.ReasonText `json:"reasons"`
+}
+
+// getCatalogue shows the known types and actions: those of a group, and of these what q finds in type, title or group.
 func (r *Room) getCatalogue(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	q, given := req.Query["q"]
 	if given && q == "" {
 		return enforce.Resolved{}, enforce.BadParameter("bad_filter", "q", "an empty search finds nothing")
 	}
+	group, grouped := req.Query["group"]
+	if grouped && group == "" {
+		return enforce.Resolved{}, enforce.BadParameter("bad_filter", "group", "no group has an empty name")
+	}
 	return enforce.Resolved{
 		Question: policies.Question{Resource: resource(standing{r.directory}, "", "", true)},
 		Respond: func(context.Context, policies.Decision) (enforce.Reply, error) {
 			c := r.config.PDP.Catalogue()
-			shown := map[string]any{"types": search(c.Types(), q), "reasons": c.Reasons()}
+			shown := catalogueView{Groups: []string{}, Types: []policies.CatalogueType{}, Reasons: c.Reasons()}
+			for _, t := range c.Types() {
+				if t.Group != "" && !slices.Contains(shown.Groups, t.Group) {
+					shown.Groups = append(shown.Groups, t.Group)
+				}
+				if !grouped || t.Group == group {
+					shown.Types = append(shown.Types, t)
+				}
+			}
+			slices.Sort(shown.Groups)
+			shown.Types = search(shown.Types, q)
 			return enforce.Reply{Status: http.StatusOK, Body: shown}, nil
 		},
 	}, nil

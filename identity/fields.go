@@ -179,7 +179,10 @@ func (c *checker) grants(f enforce.Field[[]grantFields], pointer string, into *[
 	grants := make([]storage.Grant, 0, len(f.Value))
 	seen := map[string]bool{}
 	for i, given := range f.Value {
-		g := c.grant(given, pointer+"/"+strconv.Itoa(i))
+		g, known := c.grant(given, pointer+"/"+strconv.Itoa(i))
+		if !known {
+			continue // it gives nothing, so it is not what the change is refused for
+		}
 		if key := grantKey(g); !seen[key] {
 			seen[key] = true
 			grants = append(grants, g)
@@ -188,10 +191,12 @@ func (c *checker) grants(f enforce.Field[[]grantFields], pointer string, into *[
 	*into = grants
 }
 
-func (c *checker) grant(given grantFields, pointer string) storage.Grant {
+// grant reads one grant and reports whether its tenant exists.
+func (c *checker) grant(given grantFields, pointer string) (storage.Grant, bool) {
 	g := storage.Grant{Tenant: storage.TenantID(given.Tenant), Resource: given.Resource, Action: given.Action}
 	c.permission(given.Resource, given.Action, pointer+"/resource", pointer+"/action")
-	if g.Tenant != "" && g.Tenant != storage.AnyTenant && c.view.tenant(g.Tenant) == nil {
+	known := g.Tenant == "" || g.Tenant == storage.AnyTenant || c.view.tenant(g.Tenant) != nil
+	if !known {
 		c.lateBad("unknown_tenant", pointer+"/tenant", "there is no tenant "+named(given.Tenant))
 	}
 	if given.NotBefore != nil {
@@ -205,7 +210,7 @@ func (c *checker) grant(given grantFields, pointer string) storage.Grant {
 	if g.NotBefore != nil && g.NotAfter != nil && !g.NotAfter.After(*g.NotBefore) {
 		c.bad("bad_window", pointer+"/not_after", "not_after must be later than not_before")
 	}
-	return g
+	return g, known
 }
 
 func (c *checker) permission(resource, action, resourcePointer, actionPointer string) {
@@ -411,6 +416,7 @@ func (c *checker) tenant(f enforce.Field[string], into *storage.TenantID) {
 }
 
 func (c *checker) identity(f *identityFields, into *storage.Identity) {
+	into.NameKey, _ = searchKey(into.Name)
 	c.tenant(f.Tenant, &into.Tenant)
 	c.groups(f.Groups, "/groups", &into.Groups)
 	c.roles(f.Roles, "/roles", &into.Roles)

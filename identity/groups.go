@@ -74,7 +74,7 @@ func viewGroup(g *storage.Group) groupView {
 }
 
 func (r *Room) listGroups(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	query, err := r.listing(req, "groups", storage.GroupKind, "tenant", "role")
+	query, err := r.listing(req, "groups", storage.GroupKind, "tenant", "role", "name_prefix")
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
@@ -103,7 +103,7 @@ func (r *Room) getGroup(_ context.Context, req *enforce.Request) (enforce.Resolv
 
 func (r *Room) postGroup(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in groupFields
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	id, err := uuid.NewV7FromReader(r.config.Rand)
@@ -119,7 +119,7 @@ func (r *Room) putGroup(ctx context.Context, req *enforce.Request) (enforce.Reso
 	if err := checkObjectID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := sameID(in.ID, id, "/id"); err != nil {
@@ -134,7 +134,7 @@ func (r *Room) patchGroup(ctx context.Context, req *enforce.Request) (enforce.Re
 	if err := checkObjectID(id, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	return r.saveGroup(ctx, req, id, &in, saving{merge: true, action: "patch"})
@@ -142,6 +142,7 @@ func (r *Room) patchGroup(ctx context.Context, req *enforce.Request) (enforce.Re
 
 func (c *checker) group(f *groupFields, g *storage.Group) {
 	c.required(f.Name, "/name", &g.Name)
+	g.NameKey, _ = searchKey(g.Name)
 	c.text(f.Description, "/description", maxText, &g.Description)
 	c.roles(f.Roles, "/roles", &g.Roles)
 	c.tenant(f.Tenant, &g.Tenant)
@@ -166,7 +167,7 @@ func (r *Room) saveGroup(ctx context.Context, req *enforce.Request, id string, i
 	if check.err != nil {
 		return enforce.Resolved{}, check.err
 	}
-	w.late = check.late
+	w.late, w.detail.NamedTenant, w.denied = check.late, in.Tenant.Value, tenantDenied(in.Tenant)
 	if current == nil && !mode.creates {
 		w.question.Resource = resource(v, id, "", false)
 		return r.change(req, w), nil
@@ -179,7 +180,6 @@ func (r *Room) saveGroup(ctx context.Context, req *enforce.Request, id string, i
 		roles = current.Roles
 	}
 	w.detail.refer(v, roles, next.Roles, nil, nil)
-	w.denied = tenantDenied(in.Tenant)
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return saveRecord(ctx, tx, next, current == nil, nil) }
 	w.reply = func() enforce.Reply {
 		if current == nil {
@@ -212,32 +212,40 @@ func (r *Room) askGroup(ctx context.Context, req *enforce.Request, w *write, v v
 	if at == nil {
 		at = after
 	}
-	id := storage.GroupID(at.ID)
-	changed := overlay{view: v, groups: map[storage.GroupID]*storage.Group{id: after}}
+	changed := overlay{view: v, groups: map[storage.GroupID]*storage.Group{storage.GroupID(at.ID): after}}
+	w.groupQuestion(v, changed, before, after)
+	if after != nil && w.version == 0 {
+		return nil
+	}
+	return r.countOwners(ctx, &w.question, v, changed, req.Now)
+}
+
+// groupQuestion is askGroup without the count of owners; is is the view with the change.
+func (w *write) groupQuestion(was, is view, before, after *storage.Group) {
+	at := before
+	if at == nil {
+		at = after
+	}
 	q := &w.question
-	q.Resource = resource(v, at.ID, at.Tenant, before != nil)
+	q.Resource = resource(was, at.ID, at.Tenant, before != nil)
 	var d difference
 	if before != nil {
-		q.Resource.Before = policies.NewFacts(groupFacts(v, before))
+		q.Resource.Before = policies.NewFacts(groupFacts(was, before))
 	} else {
 		d.add("create", true)
 		before = &storage.Group{}
 	}
 	if after == nil {
 		q.Resource.Changes = []string{"delete"}
-		return r.countOwners(ctx, q, v, changed, req.Now)
+		return
 	}
-	q.Resource.After = policies.NewFacts(groupFacts(imagined(changed, after.Tenant), after))
+	q.Resource.After = policies.NewFacts(groupFacts(imagined(is, after.Tenant), after))
 	d.add("name", before.Name != after.Name)
 	d.add("description", before.Description != after.Description)
 	d.add("roles", !sameSet(before.Roles, after.Roles))
 	d.add("tenant", before.Tenant != after.Tenant)
 	d.add("protected", before.Protected != after.Protected)
 	q.Resource.Changes = d.names
-	if w.version == 0 {
-		return nil
-	}
-	return r.countOwners(ctx, q, v, changed, req.Now)
 }
 
 func (r *Room) deleteGroup(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {

@@ -115,7 +115,7 @@ type keyFields struct {
 // postKey rotates: it makes the next key of a ring, or promotes it.
 func (r *Room) postKey(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in keyFields
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	var ring, algorithm string

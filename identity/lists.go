@@ -20,12 +20,19 @@ type listing struct {
 	query  storage.Query
 	bound  map[string]string
 	tenant storage.TenantID
+	// counted says that the reply is to tell how many rows there are.
+	counted bool
 }
+
+// maxCounted is how many rows are counted at most. Counting more would cost what there is, not what is asked for.
+const maxCounted = 1000
 
 // page is the reply of a list.
 type page[T any] struct {
 	Items []T    `json:"items"`
 	Next  string `json:"next,omitempty"`
+	// Total is how many rows there are on all pages, if that was asked for and they are not too many to count.
+	Total *int `json:"total,omitempty"`
 }
 
 // listing reads the query of a list with these filters.
@@ -39,6 +46,9 @@ func (r *Room) listing(req *enforce.Request, name string, kind storage.Kind, fil
 	if _, given := req.Query["after"]; given && l.after == "" {
 		return nil, enforce.BadParameter("unknown_cursor", "after", "the cursor is not one of this list with these filters")
 	}
+	if l.counted, err = flag(req, "count"); err != nil {
+		return nil, err
+	}
 	for _, filter := range filters {
 		value, given := req.Query[filter]
 		if !given {
@@ -51,6 +61,17 @@ func (r *Room) listing(req *enforce.Request, name string, kind storage.Kind, fil
 				return nil, enforce.BadParameter("bad_filter", filter, "an empty prefix selects nothing")
 			}
 			l.query.Prefix["role"] = value
+		case "key_prefix":
+			if value == "" {
+				return nil, enforce.BadParameter("bad_filter", filter, "an empty prefix selects nothing")
+			}
+			l.query.Prefix["key"] = value
+		case "name_prefix", "email_prefix":
+			folded, ok := searchKey(value)
+			if !ok {
+				return nil, enforce.BadParameter("bad_filter", filter, "want the begin of a name")
+			}
+			l.query.Prefix[map[string]string{"name_prefix": "name", "email_prefix": "mail"}[filter]] = folded
 		case "suspended", "protected", "active", "ended":
 			if value != "true" && value != "false" {
 				return nil, enforce.BadParameter("bad_filter", filter, "want true or false")
@@ -110,7 +131,11 @@ func resolveList[T any, P storage.Pointer[T], V any](r *Room, l *listing, show f
 				}
 			}
 			if none {
-				return enforce.Reply{Status: http.StatusOK, Body: page[V]{Items: []V{}}}, nil
+				reply := page[V]{Items: []V{}}
+				if l.counted {
+					reply.Total = new(int)
+				}
+				return enforce.Reply{Status: http.StatusOK, Body: reply}, nil
 			}
 			query.Limit = l.limit + 1 // one more tells whether there is a next page
 			records, err := storage.List[T, P](ctx, r.store, query)
@@ -118,6 +143,11 @@ func resolveList[T any, P storage.Pointer[T], V any](r *Room, l *listing, show f
 				return enforce.Reply{}, fmt.Errorf("list %s: %w", l.list, err)
 			}
 			reply := page[V]{Items: make([]V, 0, len(records))}
+			if l.counted {
+				if reply.Total, err = r.count(ctx, l.kind, query); err != nil {
+					return enforce.Reply{}, fmt.Errorf("count %s: %w", l.list, err)
+				}
+			}
 			for i, record := range records {
 				if i == l.limit {
 					reply.Next = r.cursors.seal(b, records[i-1].RecordMeta().ID)
@@ -128,6 +158,17 @@ func resolveList[T any, P storage.Pointer[T], V any](r *Room, l *listing, show f
 			return enforce.Reply{Status: http.StatusOK, Body: reply}, nil
 		},
 	}, nil
+}
+
+// count is how many rows a query selects on all its pages, nil where they are too many.
+func (r *Room) count(ctx context.Context, kind storage.Kind, query storage.Query) (*int, error) {
+	query.After, query.Limit = "", maxCounted+1
+	records, err := r.store.List(ctx, kind, query)
+	n := len(records)
+	if err != nil || n > maxCounted {
+		return nil, err
+	}
+	return &n, nil
 }
 
 // readObject answers a GET of one object that is there.

@@ -35,7 +35,10 @@ type write struct {
 	late      error
 	action    string
 	target    string
-	apply     func(ctx context.Context, tx storage.Tx) error
+	// prepare, if not nil, makes what is slow to make, such as hashes, and holds what is told late against its rules: nobody may cause the
+	// one or hear the other who is not permitted.
+	prepare func(ctx context.Context) error
+	apply   func(ctx context.Context, tx storage.Tx) error
 	// after runs once the change is committed and mirrored.
 	after func(ctx context.Context) error
 	reply func() enforce.Reply
@@ -50,6 +53,8 @@ type changeDetail struct {
 	Serves    map[string]bool `json:"serves"`
 	// References are the tenants of the roles and groups that the change adds.
 	References map[string]bool `json:"references"`
+	// NamedTenant is the tenant that the request names for the object, whether or not it exists.
+	NamedTenant string `json:"named_tenant"`
 	// Conditional says that the request names the version that it changes, or has none to name.
 	Conditional bool `json:"conditional"`
 	// Anywhere says that the identity may come from any address after it, Public that an application then proves itself with nothing.
@@ -152,6 +157,11 @@ func (r *Room) change(req *enforce.Request, w *write) enforce.Resolved {
 			if w.late != nil {
 				return enforce.Reply{}, w.late
 			}
+			if w.prepare != nil {
+				if err := w.prepare(ctx); err != nil {
+					return enforce.Reply{}, err
+				}
+			}
 			if err := r.commit(ctx, entryOf(req, d, w), w); err != nil {
 				return enforce.Reply{}, err
 			}
@@ -179,6 +189,7 @@ func entryOf(req *enforce.Request, d policies.Decision, w *write) storage.AuditE
 	e := storage.AuditEntry{
 		Actor: req.Caller.Type + ":" + req.Caller.ID, Action: w.action, Target: w.target, DecisionID: d.ID,
 		PolicyRevision: d.PolicyRevision, RequestID: req.ID, FromVersion: w.version, ToVersion: w.version + 1,
+		Tenant: storage.TenantID(w.question.Resource.Tenant),
 	}
 	if w.deletes {
 		e.ToVersion = 0

@@ -85,6 +85,13 @@ func nameKey(name string) (string, bool) {
 	return key, err == nil && key != "" && len(key) <= 1024
 }
 
+// searchKey is the form under which names are searched: RFC 8266 Nickname, which folds case, width and spaces. Usernames and e-mail
+// addresses come out as their own keys. It is false for what no name is.
+func searchKey(text string) (string, bool) {
+	key, err := precis.Nickname.CompareKey(text)
+	return key, err == nil && key != "" && len(key) <= 1024
+}
+
 // checkUsername returns the key of a username, or says what is wrong with it.
 func checkUsername(name, pointer string) (string, error) {
 	key, ok := nameKey(name)

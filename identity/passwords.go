@@ -24,7 +24,7 @@ const maxPasswordBytes = 1024
 // PasswordHashes is how many slow hashes were computed since the start.
 func (r *Room) PasswordHashes() int64 { return r.passwords.hashes.Load() }
 
-// Figures are what a node tells of passwords and guessing since its start.
+// Figures are what a node tells of passwords, guessing, secrets and the audit since its start.
 type Figures struct {
 	// Inside is how many hash or wait now, PoolFull how many found no place.
 	Inside, PoolFull int64
@@ -33,6 +33,10 @@ type Figures struct {
 	// Logins counts password logins by outcome: "ok" or why not. UnwrittenLogins are those of them that the audit does not have.
 	Logins          map[string]int64
 	UnwrittenLogins int64
+	// Reveals counts attempts to read a secret by outcome.
+	Reveals map[string]int64
+	// Checkpoints were written to the store; CheckpointFailures are attempts that the store or the anchor did not take.
+	Checkpoints, CheckpointFailures int64
 }
 
 // LoginOutcomes are the keys of Figures.Logins.
@@ -46,6 +50,7 @@ func (r *Room) Figures() Figures {
 	return Figures{
 		Inside: r.passwords.inside.Load(), PoolFull: r.passwords.full.Load(),
 		ThrottledPeople: r.people.refused.Load(), ThrottledMachines: r.machines.refused.Load(), Logins: logins, UnwrittenLogins: lost,
+		Reveals: r.revealed.figures(), Checkpoints: r.audit.witness.made.Load(), CheckpointFailures: r.audit.witness.failures.Load(),
 	}
 }
 
@@ -70,6 +75,7 @@ func (r *Room) Check(ctx context.Context, peer netip.Addr, username, password st
 	if err != nil {
 		return "", 0, err
 	}
+	defer attempt.done()
 	user, err := storage.Lookup[storage.User](ctx, r.store, "username", key)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return "", 0, fmt.Errorf("look up the user: %w", err)
@@ -89,7 +95,7 @@ func (r *Room) Check(ctx context.Context, peer netip.Addr, username, password st
 		return "", 0, fmt.Errorf("check a password: %w", storage.ErrNotFound)
 	}
 	attempt.succeeded()
-	r.logins.succeeded(ctx, user.ID)
+	r.logins.succeeded(ctx, user)
 	r.strengthen(ctx, user, password)
 	return user.ID, user.Epoch, nil
 }
@@ -187,26 +193,56 @@ func temporaryPassword(rand io.Reader) (string, error) {
 	return b.String(), nil
 }
 
-// newTemporaryPassword returns a fresh temporary password and its state.
-func (r *Room) newTemporaryPassword(ctx context.Context, now time.Time) (string, storage.Password, error) {
-	password, err := temporaryPassword(r.config.Rand)
-	if err != nil {
-		return "", storage.Password{}, err
-	}
-	verifier, err := r.passwords.make(ctx, password)
-	if err != nil {
-		return "", storage.Password{}, err
-	}
-	at, until := storage.Time(now), storage.Time(now.Add(r.config.TemporaryPasswordLife))
-	return password, storage.Password{Verifier: verifier, Temporary: true, ExpiresAt: &until, ChangedAt: &at}, nil
+// unmade is in the place of a verifier while a change is decided on that will make it. It fits no password.
+const unmade = "unmade"
+
+// madePassword is what one attempt of a request made and the next ones take over: a change that lost against another is decided anew,
+// and not hashed anew.
+type madePassword struct {
+	state storage.Password
+	// temporary is the password where it was made here.
+	temporary string
+	// old is the verifier of the password that it replaces.
+	old string
 }
 
-// newPassword is the state after a user, or whoever creates one, chose a password. It is normal already.
-func (r *Room) newPassword(ctx context.Context, normal string, now time.Time) (storage.Password, error) {
-	verifier, err := r.passwords.make(ctx, normal)
-	if err != nil {
-		return storage.Password{}, err
+// once returns what an earlier attempt made in the place of the same verifier, or makes it.
+func once(req *enforce.Request, old string, make func() (madePassword, error)) (madePassword, error) {
+	if kept, ok := req.Kept.(madePassword); ok && kept.old == old {
+		return kept, nil
 	}
+	made, err := make()
+	if err != nil {
+		return madePassword{}, err
+	}
+	made.old, req.Kept = old, made
+	return made, nil
+}
+
+// temporaryState is the state of a temporary password that is yet to be made.
+func (r *Room) temporaryState(now time.Time) storage.Password {
+	at, until := storage.Time(now), storage.Time(now.Add(r.config.TemporaryPasswordLife))
+	return storage.Password{Verifier: unmade, Temporary: true, ExpiresAt: &until, ChangedAt: &at}
+}
+
+// chosenState is that of a password that a user, or whoever creates one, chose.
+func chosenState(now time.Time) storage.Password {
 	at := storage.Time(now)
-	return storage.Password{Verifier: verifier, ChangedAt: &at}, nil
+	return storage.Password{Verifier: unmade, ChangedAt: &at}
+}
+
+// makeTemporary makes a fresh temporary password in the state of one.
+func (r *Room) makeTemporary(ctx context.Context, state storage.Password) (madePassword, error) {
+	password, err := temporaryPassword(r.config.Rand)
+	if err != nil {
+		return madePassword{}, err
+	}
+	state.Verifier, err = r.passwords.make(ctx, password)
+	return madePassword{state: state, temporary: password}, err
+}
+
+// makeChosen is the hash of a password that was accepted and is normal.
+func (r *Room) makeChosen(ctx context.Context, normal string, state storage.Password) (made madePassword, err error) {
+	state.Verifier, err = r.passwords.make(ctx, normal)
+	return madePassword{state: state}, err
 }

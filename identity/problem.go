@@ -24,7 +24,22 @@ type Problem struct {
 	Reasons    []policies.Reason `json:"reasons,omitempty"`
 	DecisionID string            `json:"decision_id,omitempty"`
 	RequestID  string            `json:"request_id,omitempty"`
+	// Items are the objects that stand in the way of a request about several.
+	Items []ProblemItem `json:"items,omitempty"`
 }
+
+// ProblemItem is one object that stands in the way: where the request names it, and why.
+type ProblemItem struct {
+	Pointer string            `json:"pointer"`
+	ID      string            `json:"id"`
+	Code    string            `json:"code"`
+	Reasons []policies.Reason `json:"reasons,omitempty"`
+}
+
+// itemsError is a refusal that names every object in the way.
+type itemsError struct{ problem Problem }
+
+func (e *itemsError) Error() string { return e.problem.Code }
 
 // retryAfter is the number of seconds after which a 503 may be tried again.
 const retryAfter = "1"
@@ -35,7 +50,7 @@ const Challenge = `Bearer realm="writ"`
 // denialStatus maps each reason code that the admin API can meet to its status. A code of an application's own is 403.
 func denialStatus(code string) int {
 	switch code {
-	case "wrong_audience", "outside_validity", "not_usable":
+	case "wrong_audience", "basic_not_accepted", "outside_validity", "not_usable":
 		return http.StatusUnauthorized
 	case "tenant_mismatch", "no_such_subject":
 		return http.StatusNotFound
@@ -129,8 +144,11 @@ func WriteProblem(w http.ResponseWriter, r *enforce.Request, err error) {
 		unknown  *enforce.AuthenticationError
 		refused  *denial
 		conflict *storage.ConflictError
+		items    *itemsError
 	)
 	switch {
+	case errors.As(err, &items):
+		writeProblem(w, r, items.problem)
 	case errors.As(err, &refused):
 		writeDenied(w, r, refused)
 	case errors.As(err, &protocol):

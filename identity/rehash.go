@@ -62,6 +62,7 @@ func (r *Room) rehash(ctx context.Context, proved *storage.User, normal string) 
 		entry := storage.AuditEntry{
 			Actor: "system:" + r.config.Node, Action: rehashAction, Target: "users/" + next.ID,
 			RequestID: enforce.EventFrom(ctx).RequestID, FromVersion: current.Version, ToVersion: current.Version + 1,
+			Tenant: next.Tenant,
 		}
 		err = r.commit(ctx, entry, &write{
 			sequence: sequence, action: rehashAction, target: entry.Target,

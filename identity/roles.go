@@ -48,7 +48,7 @@ func viewRole(r *storage.Role) roleView {
 }
 
 func (r *Room) listRoles(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	query, err := r.listing(req, "roles", storage.RoleKind, "tenant", "inherits")
+	query, err := r.listing(req, "roles", storage.RoleKind, "tenant", "inherits", "key_prefix")
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
@@ -78,7 +78,7 @@ func (r *Room) getRole(_ context.Context, req *enforce.Request) (enforce.Resolve
 // postRole takes the key from the body: a role has no other id.
 func (r *Room) postRole(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in roleKeyed
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := checkRoleKey(in.Key.Value, "/key"); err != nil {
@@ -93,7 +93,7 @@ func (r *Room) putRole(ctx context.Context, req *enforce.Request) (enforce.Resol
 	if err := checkRoleKey(key, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := sameID(in.Key, key, "/key"); err != nil {
@@ -108,7 +108,7 @@ func (r *Room) patchRole(ctx context.Context, req *enforce.Request) (enforce.Res
 	if err := checkRoleKey(key, ""); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	return r.saveRole(ctx, req, key, &in, saving{merge: true, action: "patch"})
@@ -161,7 +161,7 @@ func (r *Room) saveRole(ctx context.Context, req *enforce.Request, key string, i
 	if check.err != nil {
 		return enforce.Resolved{}, check.err
 	}
-	w.late = check.late
+	w.late, w.detail.NamedTenant, w.denied = check.late, in.Tenant.Value, tenantDenied(in.Tenant)
 	if current == nil && !mode.creates {
 		w.question.Resource = resource(v, key, "", false)
 		return r.change(req, w), nil
@@ -177,7 +177,6 @@ func (r *Room) saveRole(ctx context.Context, req *enforce.Request, key string, i
 		inherits = current.Inherits
 	}
 	w.detail.refer(v, inherits, next.Inherits, nil, nil)
-	w.denied = tenantDenied(in.Tenant)
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return saveRecord(ctx, tx, next, current == nil, nil) }
 	w.reply = func() enforce.Reply {
 		if current == nil {
@@ -195,30 +194,39 @@ func (r *Room) askRole(ctx context.Context, req *enforce.Request, w *write, v vi
 		at = after
 	}
 	changed := overlay{view: v, roles: map[storage.RoleKey]*storage.Role{storage.RoleKey(at.ID): after}}
+	w.roleQuestion(v, changed, before, after)
+	if after != nil && w.version == 0 {
+		return nil
+	}
+	return r.countOwners(ctx, &w.question, v, changed, req.Now)
+}
+
+// roleQuestion is askRole without the count of owners; is is the view with the change.
+func (w *write) roleQuestion(was, is view, before, after *storage.Role) {
+	at := before
+	if at == nil {
+		at = after
+	}
 	q := &w.question
-	q.Resource = resource(v, at.ID, at.Tenant, before != nil)
+	q.Resource = resource(was, at.ID, at.Tenant, before != nil)
 	var d difference
 	if before != nil {
-		q.Resource.Before = policies.NewFacts(roleFacts(v, before))
+		q.Resource.Before = policies.NewFacts(roleFacts(was, before))
 	} else {
 		d.add("create", true)
 		before = &storage.Role{}
 	}
 	if after == nil {
 		q.Resource.Changes = []string{"delete"}
-		return r.countOwners(ctx, q, v, changed, req.Now)
+		return
 	}
-	q.Resource.After = policies.NewFacts(roleFacts(imagined(changed, after.Tenant), after))
+	q.Resource.After = policies.NewFacts(roleFacts(imagined(is, after.Tenant), after))
 	d.add("description", before.Description != after.Description)
 	d.add("grants", !sameSet(grantKeys(before.Grants), grantKeys(after.Grants)))
 	d.add("inherits", !sameSet(before.Inherits, after.Inherits))
 	d.add("tenant", before.Tenant != after.Tenant)
 	d.add("protected", before.Protected != after.Protected)
 	q.Resource.Changes = d.names
-	if w.version == 0 {
-		return nil
-	}
-	return r.countOwners(ctx, q, v, changed, req.Now)
 }
 
 func (r *Room) deleteRole(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {

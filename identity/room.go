@@ -23,8 +23,12 @@ type Sealer interface {
 
 // PDP is what this room asks of the policy set beside decisions, which enforce takes.
 type PDP interface {
+	// Decide answers the questions that a review puts about others.
+	Decide(ctx context.Context, q *policies.Question) (policies.Decision, error)
 	Catalogue() *policies.Catalogue
 	Describe() policies.Description
+	// Explain says what would be answered to a question that nobody asked.
+	Explain(ctx context.Context, q *policies.Question) (policies.Decision, error)
 }
 
 // Sessions ends sessions; oauth gives it.
@@ -70,6 +74,14 @@ type Config struct {
 	MaxTokenLifetime time.Duration
 	// Local says that the issuer is a loopback address: then an application's jwks_uri may be one, too.
 	Local bool
+	// AuditTimeout bounds the write of one audit entry; 0 means 2 s.
+	AuditTimeout time.Duration
+	// Anchor is told of each checkpoint of the audit, outside the store; nil is nobody.
+	Anchor Anchor
+	// CheckpointEntries is how many audit entries of this node are followed by a checkpoint at once; 0 means 1,000.
+	CheckpointEntries int
+	// HashOnly keeps no sealed copy of any secret: none can be read again.
+	HashOnly bool
 	// UserCache is how many users are kept in memory; 0 means 20,000.
 	UserCache int
 }
@@ -93,6 +105,8 @@ func (c *Config) complete() error {
 	c.PasswordMinimum = orElse(c.PasswordMinimum, 12)
 	c.TemporaryPasswordLife = orElse(c.TemporaryPasswordLife, 24*time.Hour)
 	c.MaxTokenLifetime = orElse(c.MaxTokenLifetime, 24*time.Hour)
+	c.AuditTimeout = orElse(c.AuditTimeout, auditTimeout)
+	c.CheckpointEntries = orElse(c.CheckpointEntries, 1000)
 	c.UserCache = orElse(c.UserCache, 20_000)
 	return nil
 }
@@ -116,6 +130,7 @@ type Room struct {
 	audit     *audit
 	cursors   cursors
 	reveals   *pace
+	revealed  tally
 	// people and machines slow down guessing at passwords and at secrets.
 	people, machines *throttle
 	logins           *logins
@@ -166,7 +181,7 @@ func Open(ctx context.Context, c Config) (*Room, error) {
 	if r.audit, err = newAudit(ctx, c, sequence); err != nil {
 		return nil, fmt.Errorf("open the audit chain: %w", err)
 	}
-	r.logins = newLogins(r.audit, c.Now, c.Logger)
+	r.logins = newLogins(r.audit, c.Store, c.Now, c.Logger)
 	r.feed = storage.Follow(c.Store, c.Now, sequence, r)
 	return r, nil
 }
@@ -216,6 +231,9 @@ func (r *Room) Close() {
 	r.background.Wait()
 	r.logins.wait()
 }
+
+// TellMissing writes down, once nobody logs in any more, how many logins the audit does not have.
+func (r *Room) TellMissing(ctx context.Context) error { return r.logins.tellMissing(ctx) }
 
 // Sequence is the authority sequence of the mirror as it was loaded or last followed.
 func (r *Room) Sequence() int64 { return r.follower().Sequence() }

@@ -12,12 +12,15 @@ type resolve = func(ctx context.Context, req *enforce.Request) (enforce.Resolved
 // paged are the query parameters of every list.
 func paged(filters ...string) []string { return append([]string{"limit", "after"}, filters...) }
 
+// totalled are those of the lists that tell how many rows there are.
+func totalled(filters ...string) []string { return paged(append([]string{"count"}, filters...)...) }
+
 // Routes is the admin API.
 func (r *Room) Routes() []enforce.Route {
 	const users, groups, roles, tenants = "iam/users", "iam/groups", "iam/roles", "iam/tenants"
 	const applications, sessions = "iam/applications", "iam/sessions"
-	return []enforce.Route{
-		table("GET", "/v1/users", users, "read", r.listUsers, paged("role", "role_prefix", "group", "tenant", "suspended")...),
+	return shaped([]enforce.Route{
+		table("GET", "/v1/users", users, "read", r.listUsers, totalled("role", "role_prefix", "group", "tenant", "suspended", "name_prefix", "email_prefix")...),
 		row("POST", "/v1/users", users, "write", r.postUser),
 		row("GET", "/v1/users/{id}", users, "read", r.getUser),
 		row("PUT", "/v1/users/{id}", users, "write", r.putUser),
@@ -26,21 +29,21 @@ func (r *Room) Routes() []enforce.Route {
 		bare("POST", "/v1/users/{id}/password/reset", users, "reset_password", r.resetPassword),
 		row("DELETE", "/v1/users/{id}/tokens", users, "revoke_tokens", r.revokeUserTokens),
 
-		table("GET", "/v1/groups", groups, "read", r.listGroups, paged("tenant", "role")...),
+		table("GET", "/v1/groups", groups, "read", r.listGroups, totalled("tenant", "role", "name_prefix")...),
 		row("POST", "/v1/groups", groups, "write", r.postGroup),
 		row("GET", "/v1/groups/{id}", groups, "read", r.getGroup),
 		row("PUT", "/v1/groups/{id}", groups, "write", r.putGroup),
 		row("PATCH", "/v1/groups/{id}", groups, "write", r.patchGroup),
 		row("DELETE", "/v1/groups/{id}", groups, "delete", r.deleteGroup, "force"),
 
-		table("GET", "/v1/roles", roles, "read", r.listRoles, paged("tenant", "inherits")...),
+		table("GET", "/v1/roles", roles, "read", r.listRoles, totalled("tenant", "inherits", "key_prefix")...),
 		row("POST", "/v1/roles", roles, "write", r.postRole),
 		row("GET", "/v1/roles/{key}", roles, "read", r.getRole),
 		row("PUT", "/v1/roles/{key}", roles, "write", r.putRole),
 		row("PATCH", "/v1/roles/{key}", roles, "write", r.patchRole),
 		row("DELETE", "/v1/roles/{key}", roles, "delete", r.deleteRole, "force"),
 
-		table("GET", "/v1/tenants", tenants, "read", r.listTenants, paged()...),
+		table("GET", "/v1/tenants", tenants, "read", r.listTenants, totalled()...),
 		row("POST", "/v1/tenants", tenants, "write", r.postTenant),
 		row("GET", "/v1/tenants/{id}", tenants, "read", r.getTenant),
 		row("PUT", "/v1/tenants/{id}", tenants, "write", r.putTenant),
@@ -48,7 +51,7 @@ func (r *Room) Routes() []enforce.Route {
 		row("DELETE", "/v1/tenants/{id}", tenants, "delete", r.deleteTenant),
 
 		table("GET", "/v1/applications", applications, "read", r.listApplications,
-			paged("role", "role_prefix", "group", "tenant", "protected", "active")...),
+			totalled("role", "role_prefix", "group", "tenant", "protected", "active", "name_prefix")...),
 		row("POST", "/v1/applications", applications, "write", r.postApplication),
 		row("POST", "/v1/applications/bulk-delete", applications, "delete", r.bulkDelete),
 		row("GET", "/v1/applications/{id}", applications, "read", r.getApplication),
@@ -62,38 +65,46 @@ func (r *Room) Routes() []enforce.Route {
 		row("DELETE", "/v1/applications/{id}/secrets/{sid}", applications, "write", r.deleteSecret, "force"),
 		row("DELETE", "/v1/applications/{id}/tokens", applications, "revoke_tokens", r.revokeApplicationTokens),
 
+		table("GET", "/v1/access-review", "iam/access", "read", r.reviewAccess,
+			paged("type", "tenant", "role", "role_prefix", "group", "permission", "application", "unused_for")...),
+
 		table("GET", "/v1/sessions", sessions, "read", r.listSessions, paged("subject", "client", "ended")...),
 		row("DELETE", "/v1/sessions", sessions, "delete", r.endSessionsOf, "subject"),
 		row("DELETE", "/v1/sessions/{sid}", sessions, "delete", r.endSession),
 		row("DELETE", "/v1/tokens", "tokens", "revoke_all", r.revokeAllTokens),
 
-		row("GET", "/v1/catalogue", "catalogue", "read", r.getCatalogue, "q"),
+		row("POST", "/v1/import", "iam/imports", "write", r.importMany),
+		row("POST", "/v1/export/verifiers", "iam/verifiers", "export", r.exportVerifiers),
+
+		row("GET", "/v1/catalogue", "catalogue", "read", r.getCatalogue, "q", "group"),
 		row("GET", "/v1/policies", "policies", "read", r.getPolicies),
+
+		table("GET", "/v1/audit", "audit", "read", r.listAudit, paged(auditFilters()...)...),
 
 		table("GET", "/v1/keys", "keys", "read", r.listKeys, paged("ring")...),
 		row("POST", "/v1/keys", "keys", "write", r.postKey),
 		row("GET", "/v1/keys/{kid}", "keys", "read", r.getKey),
 		row("DELETE", "/v1/keys/{kid}", "keys", "write", r.deleteKey),
-	}
+	})
 }
 
 // MeRoutes is what everybody may ask about the own identity, on both listeners.
 func (r *Room) MeRoutes() []enforce.Route {
-	return []enforce.Route{
+	return shaped([]enforce.Route{
 		row("GET", "/v1/me", "me", "read", r.getMe),
 		row("PUT", "/v1/me", "me", "write", r.putMe),
 		row("POST", "/v1/me/password", "me", "password", r.postMePassword),
 		row("GET", "/v1/me/sessions", "me", "sessions", r.listMySessions, paged("ended")...),
 		row("DELETE", "/v1/me/sessions", "me", "sessions", r.endMySessions, "others"),
 		row("DELETE", "/v1/me/sessions/{sid}", "me", "sessions", r.endMySession),
-	}
+	})
 }
 
 // RevealRoutes is mounted on the admin listener alone.
 func (r *Room) RevealRoutes() []enforce.Route {
 	reveal := row("POST", "/v1/applications/{id}/secrets/{sid}/reveal", "iam/applications", "reveal", r.reveal)
 	reveal.Entrypoint = policies.EntryCredential
-	return []enforce.Route{reveal}
+	return shaped([]enforce.Route{reveal})
 }
 
 func row(method, path, kind, action string, f resolve, query ...string) enforce.Route {

@@ -83,7 +83,7 @@ func (r *Room) newSecret(application string, retrievable bool, f secretFields, n
 	n := &newSecret{value: value, record: storage.Secret{
 		ID: id, Verifier: shaOf(value), Label: f.Label, CreatedAt: storage.Time(now), NotBefore: f.NotBefore, ExpiresAt: f.ExpiresAt,
 	}}
-	if retrievable {
+	if retrievable && !r.config.HashOnly {
 		sealed, err := r.config.Sealer.Seal([]byte(value), sealedContext(application, id))
 		if err != nil {
 			return nil, fmt.Errorf("seal a secret: %w", err)
@@ -149,7 +149,7 @@ func (r *Room) listSecrets(ctx context.Context, req *enforce.Request) (enforce.R
 
 func (r *Room) postSecret(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in secretFields
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := in.check(storage.Time(req.Now)); err != nil {

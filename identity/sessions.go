@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -40,9 +39,6 @@ func (r *Room) viewSession(s *storage.Session) sessionView {
 	}
 }
 
-// sessionScan bounds how many sessions one page of a narrowed list looks at.
-const sessionScan = 5000
-
 // listSessions shows the sessions of the subjects whose tenants the caller reads: a session is in the tenant of its subject.
 func (r *Room) listSessions(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	l, err := r.listing(req, "sessions", storage.SessionKind, "subject", "client", "ended")
@@ -56,7 +52,7 @@ func (r *Room) listSessions(_ context.Context, req *enforce.Request) (enforce.Re
 			if err != nil {
 				return enforce.Reply{}, err
 			}
-			return r.pageOfSessions(ctx, l, tenants, func(s *storage.Session) (bool, error) {
+			return scan(ctx, r, l, tenants, r.viewSession, func(s *storage.Session) (bool, error) {
 				if !narrowed {
 					return true, nil
 				}
@@ -65,45 +61,6 @@ func (r *Room) listSessions(_ context.Context, req *enforce.Request) (enforce.Re
 			})
 		},
 	}, nil
-}
-
-func (r *Room) pageOfSessions(
-	ctx context.Context, l *listing, tenants []string, show func(*storage.Session) (bool, error),
-) (enforce.Reply, error) {
-	b := binding{list: l.list, filters: l.bound, visible: tenants}
-	query := l.query
-	if l.after != "" {
-		var err error
-		if query.After, err = r.cursors.open(b, l.after); err != nil {
-			return enforce.Reply{}, err
-		}
-	}
-	reply := page[sessionView]{Items: []sessionView{}}
-	query.Limit = loadPage
-	for scanned := 0; ; {
-		records, err := storage.List[storage.Session](ctx, r.store, query)
-		if err != nil {
-			return enforce.Reply{}, fmt.Errorf("list sessions: %w", err)
-		}
-		for _, s := range records {
-			if len(reply.Items) == l.limit || scanned == sessionScan {
-				reply.Next = r.cursors.seal(b, query.After)
-				return enforce.Reply{Status: http.StatusOK, Body: reply}, nil
-			}
-			shown, err := show(s)
-			if err != nil {
-				return enforce.Reply{}, err
-			}
-			if shown {
-				reply.Items = append(reply.Items, r.viewSession(s))
-			}
-			query.After = s.ID
-			scanned++
-		}
-		if len(records) < loadPage {
-			return enforce.Reply{Status: http.StatusOK, Body: reply}, nil
-		}
-	}
 }
 
 // tenantOf returns the tenant of a user or application; one that is gone has none.
@@ -236,6 +193,7 @@ func (r *Room) ending(
 	w := &write{action: action, target: target}
 	w.detail.Conditional = true // sessions have no version to name
 	q.Resource.AfterDetail = w.detail.json()
+	w.question = q
 	entry := func(d policies.Decision) storage.AuditEntry {
 		e := entryOf(req, d, w)
 		e.ToVersion = 0

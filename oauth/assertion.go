@@ -244,8 +244,20 @@ func (s *Server) useUp(ctx context.Context, a *assertion) error {
 	if !ok || r.DecisionID == "" {
 		return errors.New("client assertion outside a request")
 	}
-	sum := sha256.Sum256([]byte(a.client + "\x00" + a.jti)) // no id has a zero byte
-	use := &storage.AssertionUse{DecisionID: r.DecisionID, ExpiresAt: storage.Time(time.Unix(a.expires, 0).Add(skew + usedMargin))}
+	first, err := s.spend(ctx, r, a.client+"\x00"+a.jti, time.Unix(a.expires, 0).Add(skew+usedMargin)) // no id has a zero byte
+	switch {
+	case err != nil:
+		return fmt.Errorf("use up a client assertion: %w", err)
+	case !first:
+		return refusal(codeInvalidClient)
+	}
+	return nil
+}
+
+// spend reports whether this request is the first that brings what, which it remembers until then.
+func (s *Server) spend(ctx context.Context, r *enforce.Request, what string, until time.Time) (bool, error) {
+	sum := sha256.Sum256([]byte(what))
+	use := &storage.AssertionUse{DecisionID: r.DecisionID, ExpiresAt: storage.Time(until)}
 	use.ID = base64.RawURLEncoding.EncodeToString(sum[:])
 	err := s.store.Insert(ctx, use)
 	if errors.Is(err, storage.ErrConflict) && r.Attempt > 0 {
@@ -254,11 +266,8 @@ func (s *Server) useUp(ctx context.Context, a *assertion) error {
 			err = storage.ErrConflict
 		}
 	}
-	switch {
-	case errors.Is(err, storage.ErrConflict), errors.Is(err, storage.ErrNotFound):
-		return refusal(codeInvalidClient)
-	case err != nil:
-		return fmt.Errorf("use up a client assertion: %w", err)
+	if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotFound) {
+		return false, nil
 	}
-	return nil
+	return err == nil, err
 }

@@ -124,7 +124,7 @@ func (w *world) status(token string) (int, *enforce.Caller) {
 	w.tb.Helper()
 	request := httptest.NewRequest(http.MethodGet, "/v1/me", nil)
 	request.Header.Set("Authorization", bearer(token))
-	caller, err := w.server.Authenticator(policies.PlaneManagement, true).Authenticate(context.Background(), request)
+	caller, err := w.server.Authenticator(true).Authenticate(context.Background(), request)
 	var unknown *enforce.AuthenticationError
 	switch {
 	case err == nil:
@@ -426,14 +426,17 @@ func TestP07HeadersOfExternalTokens(t *testing.T) {
 		"SJ04 a NUL":             {"es", map[string]any{"kid": "es\x00"}, 401},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name == "SJ04 a path" || name == "SJ04 a NUL" {
+				w.advance(time.Minute) // an unknown id is looked for once a minute
+			}
 			status, _ := w.status(p.sign(tc.kid, p.claims(w, nil), tc.header))
 			if status != tc.want {
 				t.Fatalf("%d, not %d", status, tc.want)
 			}
 		})
 	}
-	if got := p.published.Load(); got != 2 {
-		t.Errorf("the keys were fetched %d times: at first, and once for an unknown id", got)
+	if got := p.published.Load(); got != 3 {
+		t.Errorf("the keys were fetched %d times: at first, and once for each unknown id", got)
 	}
 }
 
@@ -584,6 +587,32 @@ func TestP07AKeyThatIsWithdrawn(t *testing.T) {
 	}
 	if status, _ := w.status(token); status != http.StatusUnauthorized {
 		t.Errorf("the one that is gone: %d", status)
+	}
+}
+
+// A stranger's token with an invented key id uses up the fetch of a minute. The issuer's next key is not refused because of that.
+func TestP07AnInventedKeyIDDeniesNobody(t *testing.T) {
+	p := newIDP(t)
+	w := newWorld(t, p.trusted())
+	w.user(ada, "ada", nil)
+	invented := p.sign("es", p.claims(w, nil), map[string]any{"kid": "invented"})
+	if status, _ := w.status(invented); status != http.StatusUnauthorized {
+		t.Fatalf("invented: %d", status)
+	}
+	p.publish("es2", jose.ES256, mustKey(t))
+	fresh := p.sign("es2", p.claims(w, nil), nil)
+	if status, _ := w.status(fresh); status != http.StatusServiceUnavailable {
+		t.Errorf("a key that came since: %d, want cannot tell", status)
+	}
+	if status, _ := w.status(invented); status != http.StatusUnauthorized {
+		t.Errorf("invented, again: %d", status)
+	}
+	if got := p.published.Load(); got != 2 {
+		t.Errorf("the keys were fetched %d times", got)
+	}
+	w.advance(time.Minute)
+	if status, _ := w.status(fresh); status != 0 {
+		t.Errorf("the new key, a minute later: %d", status)
 	}
 }
 

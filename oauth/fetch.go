@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -39,6 +40,8 @@ const (
 	maxRemoteURL     = 2048
 	maxRemoteKeys    = 100
 	maxRemoteSources = 1000
+	// maxMissed is how many key ids that are not in a set are remembered.
+	maxMissed = 100
 
 	// A document is kept for the max-age of its reply, within these bounds.
 	minRemoteAge     = time.Minute
@@ -93,12 +96,14 @@ func newFetcher(now func() time.Time, logger *slog.Logger, private bool) *fetche
 		keys, err := parseKeySet(body)
 		return keys, age, err
 	})
+	f.sets.names = keyIDs
 	return f
 }
 
 // keys returns the keys of the set at a URL that can verify signatures: those with this key id, or all of them where kid is
-// empty. None is an answer: the set is known and has no such key. For an unknown key id the set is fetched anew, once a minute
-// at most. An error wraps storage.ErrUnavailable: there is no set that could be used, or no way to tell whether the key is new.
+// empty. None is an answer: the set, as it was within the last forcedPause, has no such key. For an unknown key id the set is
+// fetched anew, once a minute at most, whoever asks. An error wraps storage.ErrUnavailable: there is no set that could be used, or
+// no way to tell whether the key is new. So an invented key id that used up the fetch makes nobody's genuine one invalid.
 // The keys must not be modified.
 func (f *fetcher) keys(ctx context.Context, url, kid string) ([]jose.JSONWebKey, error) {
 	for _, force := range []bool{false, true} {
@@ -121,11 +126,25 @@ func (f *fetcher) keys(ctx context.Context, url, kid string) ([]jose.JSONWebKey,
 		case got.failure != nil:
 			return nil, got.failure
 		case got.awaited:
+			f.sets.miss(url, kid)
+			return nil, nil
+		case f.sets.missed(url, kid):
 			return nil, nil
 		}
 	}
-	return nil, nil
+	return nil, errMaybeNew
 }
+
+func keyIDs(keys []jose.JSONWebKey) []string {
+	ids := make([]string, len(keys))
+	for n, key := range keys {
+		ids[n] = key.KeyID
+	}
+	return ids
+}
+
+// errMaybeNew says that a key id is not in the set that is held, which may have been published since.
+var errMaybeNew = sourceDown{errors.New("the key may be newer than the key set, which is fetched again within a minute")}
 
 // statusError is a reply that is not 200.
 type statusError int
@@ -337,6 +356,8 @@ type shelf[T any] struct {
 	// load gets a document and how long it may be kept.
 	load    func(ctx context.Context, url string) (T, time.Duration, error)
 	timeout time.Duration // of a load
+	// names are those of the parts of a document; nil where nobody asks for parts.
+	names func(T) []string
 
 	mu      sync.Mutex
 	order   *list.List // of *shelved[T], the last asked for in front
@@ -354,6 +375,8 @@ type shelved[T any] struct {
 	failures         int       // in a row
 	retry            time.Time // not tried before
 	flight           chan struct{}
+	// missed are the names that were not in a value that was fetched for them, or not any more, and when that was.
+	missed map[string]time.Time
 }
 
 // sourceDown is why a document cannot be had. It is a storage.ErrUnavailable, as what depends on it cannot be told now.
@@ -364,7 +387,7 @@ func (e sourceDown) Unwrap() error { return e.error }
 // Is makes errors.Is(err, storage.ErrUnavailable) hold.
 func (e sourceDown) Is(target error) bool { return target == storage.ErrUnavailable }
 
-// outcome is a document. Failure says that the last attempt to renew it failed; awaited that it was renewed while one waited.
+// outcome is a document. Failure says that the last attempt to renew it failed; awaited that it was fetched since one asked.
 type outcome[T any] struct {
 	value   T
 	failure error
@@ -382,7 +405,9 @@ func (s *shelf[T]) get(ctx context.Context, url string, force bool) (outcome[T],
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.touch(url)
+	before := h.flight
 	wanted := s.start(ctx, h, force)
+	// A fetch that had begun already may have read what was published before what one asks for.
 	awaited := false
 	// Who only reads what is good does not wait for the fetch of someone else.
 	if flight := h.flight; flight != nil && (wanted || force) {
@@ -397,7 +422,7 @@ func (s *shelf[T]) get(ctx context.Context, url string, force bool) (outcome[T],
 		if gone != nil {
 			return outcome[T]{}, sourceDown{fmt.Errorf("wait for a document: %w", gone)}
 		}
-		awaited = true
+		awaited = before == nil
 	}
 	switch {
 	case h.usable(s.now()):
@@ -442,6 +467,43 @@ func (s *shelf[T]) peek(ctx context.Context, url string) (T, error) {
 	return h.value, h.failure
 }
 
+// miss notes that a document that was just fetched does not have a name.
+func (s *shelf[T]) miss(url, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.touch(url).miss(name, s.now())
+}
+
+func (h *shelved[T]) miss(name string, now time.Time) {
+	if len(h.missed) >= maxMissed {
+		maps.DeleteFunc(h.missed, func(_ string, at time.Time) bool { return now.Sub(at) >= forcedPause })
+	}
+	if h.missed == nil || len(h.missed) >= maxMissed {
+		h.missed = map[string]time.Time{}
+	}
+	h.missed[name] = now
+}
+
+// compare notes what a new value has no more: it was withdrawn, and is not to come.
+func (h *shelved[T]) compare(before, after []string, now time.Time) {
+	for _, name := range before {
+		if !slices.Contains(after, name) {
+			h.miss(name, now)
+		}
+	}
+	for _, name := range after {
+		delete(h.missed, name)
+	}
+}
+
+// missed reports whether a document did not have a name within the last forcedPause.
+func (s *shelf[T]) missed(url, name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, noted := s.touch(url).missed[name]
+	return noted && s.now().Sub(at) < forcedPause
+}
+
 func (h *shelved[T]) usable(now time.Time) bool {
 	return h.known && now.Before(h.fetched.Add(maxRemoteUse))
 }
@@ -475,6 +537,9 @@ func (s *shelf[T]) renew(ctx context.Context, h *shelved[T]) {
 		h.retry = now.Add(min(minBackoff<<min(h.failures, 10), maxBackoff))
 		h.failures++
 	} else {
+		if s.names != nil {
+			h.compare(s.names(h.value), s.names(value), now)
+		}
 		h.value, h.known, h.fetched, h.expires = value, true, now, now.Add(age)
 		h.failure, h.failures, h.retry = nil, 0, time.Time{}
 	}

@@ -154,23 +154,54 @@ func TestF10AKeySetIsKeptForItsMaxAge(t *testing.T) {
 	}
 }
 
+// An invented key id costs one fetch a minute, and does not turn a key that is genuine and new into one that is known to be wrong:
+// until the set may be fetched again, nobody can tell.
 func TestF10AnUnknownKeyIsLookedForOnceAMinute(t *testing.T) {
 	f, clock := fetching(t)
 	s := newSource(t, text(keySet(t, "a"), "Cache-Control", "max-age=3600"))
 	found(t, f, s.URL, "x") // the set is new: nothing to be had by asking again
 	s.want(t, 1)
-	for n := range 50 {
-		found(t, f, s.URL, fmt.Sprint("x", n))
-	}
+	clock.advance(time.Second)
+	found(t, f, s.URL, "x") // and known to lack it
+	s.want(t, 1)
+	found(t, f, s.URL, "y")
 	s.want(t, 2)
 	s.serve(text(keySet(t, "a", "b"), "Cache-Control", "max-age=3600"))
+	for n := range 50 {
+		outage(t, f, s.URL, fmt.Sprint("x", n))
+	}
+	outage(t, f, s.URL, "b")
+	found(t, f, s.URL, "y")
+	found(t, f, s.URL, "a", "a")
+	s.want(t, 2)
 	clock.advance(time.Minute - time.Millisecond)
-	found(t, f, s.URL, "b")
+	outage(t, f, s.URL, "b")
 	s.want(t, 2)
 	clock.advance(time.Millisecond)
+	found(t, f, s.URL, "z") // whoever asks next has the set fetched, for all
 	found(t, f, s.URL, "b", "b")
 	found(t, f, s.URL, "a", "a")
+	outage(t, f, s.URL, "y") // what was known of it is too old
 	s.want(t, 3)
+}
+
+// What is remembered of key ids that are not there is bounded, and forgetting only means that it cannot be told.
+func TestF10MissingKeysAreBounded(t *testing.T) {
+	f, clock := fetching(t)
+	s := newSource(t, text(keySet(t, "a"), "Cache-Control", "max-age=86400"))
+	found(t, f, s.URL, "", "a")
+	for n := range 3 * maxMissed {
+		f.sets.miss(s.URL, fmt.Sprint("x", n))
+	}
+	if n := len(f.sets.touch(s.URL).missed); n > maxMissed {
+		t.Errorf("%d are remembered", n)
+	}
+	clock.advance(time.Minute)
+	found(t, f, s.URL, "y")
+	found(t, f, s.URL, "y")
+	if n := len(f.sets.touch(s.URL).missed); n != 1 {
+		t.Errorf("%d are remembered after a minute", n)
+	}
 }
 
 func TestF10ADeadSourceIsLeftAlone(t *testing.T) {

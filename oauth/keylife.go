@@ -57,11 +57,14 @@ type keyChange struct {
 	keys    []*storage.Key
 	changed []*storage.Key
 	told    []string // what becomes of which key, for the audit log
+	// young says that the oldest key is younger than keyLead: no copy of a key set is older than it.
+	young bool
 }
 
 func (l keyLife) change(records []*storage.Key, now time.Time) *keyChange {
-	c := &keyChange{life: l, now: storage.Time(now)}
+	c := &keyChange{life: l, now: storage.Time(now), young: true}
 	for _, record := range records {
+		c.young = c.young && c.now.Before(record.CreatedAt.Add(keyLead))
 		copied := *record
 		c.keys = append(c.keys, &copied)
 	}
@@ -95,6 +98,17 @@ func (c *keyChange) add(key *storage.Key) {
 	key.ActiveAt = &at
 	c.keys = append(c.keys, key)
 	c.put(key, stateNext)
+}
+
+// first takes in the first key of a place. A young installation uses it at once: only a key set from its first seconds lacks it, and
+// whoever read that had no token of the algorithm to verify. In an older one it is next, as any other.
+func (c *keyChange) first(key *storage.Key) {
+	if !c.young {
+		c.add(key)
+		return
+	}
+	c.keys = append(c.keys, key)
+	c.promote(key)
 }
 
 // promote makes a key the active one of its place. The one before it makes nothing any more, so what only serves to make is dropped.
@@ -139,6 +153,9 @@ func (c *keyChange) due() []slot {
 		}
 		active := c.in(p, stateActive)
 		if len(active) == 0 {
+			if len(c.in(p, stateNext)) == 0 {
+				wanting = append(wanting, p)
+			}
 			continue
 		}
 		for _, older := range active[1:] {
@@ -151,9 +168,9 @@ func (c *keyChange) due() []slot {
 	return wanting
 }
 
-// places returns the places that have keys, in the order of the records.
+// places returns those of access tokens, which have keys before anybody asks for one, and any others that have keys.
 func places(records []*storage.Key) []slot {
-	var found []slot
+	found := []slot{{ringAccess, algES256}, {ringAccess, algEdDSA}, {ringAccess, algRS256}}
 	for _, key := range records {
 		if p := (slot{key.Ring, key.Algorithm}); !slices.Contains(found, p) {
 			found = append(found, p)
@@ -185,23 +202,23 @@ func (k *keys) prove(c *keyChange) error {
 // maintain does what is due, in one transaction, and returns what that was. Of several nodes one does it: the authority sequence is
 // the lease, and who comes second finds nothing left to do.
 func (k *keys) maintain(ctx context.Context) ([]string, error) {
-	select {
-	case k.making <- struct{}{}:
-		defer func() { <-k.making }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for keys: %w", ctx.Err())
+	release, err := hold(ctx, k.making)
+	if err != nil {
+		return nil, err
 	}
+	defer release()
 	var done []string
-	err := storage.ErrStale
+	made := map[slot]*storage.Key{}
 	for range maintainAttempts {
-		if done, err = k.advance(ctx); !errors.Is(err, storage.ErrStale) {
+		if done, err = k.advance(ctx, made); !errors.Is(err, storage.ErrStale) {
 			break
 		}
 	}
 	return done, err
 }
 
-func (k *keys) advance(ctx context.Context) ([]string, error) {
+// advance is one attempt. What it made and could not store is in made, for the next: a key takes longer to make than to store.
+func (k *keys) advance(ctx context.Context, made map[slot]*storage.Key) ([]string, error) {
 	sequence, err := k.store.Sequence(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the authority sequence: %w", err)
@@ -211,11 +228,17 @@ func (k *keys) advance(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	for _, p := range c.due() {
-		key, err := k.newKeyRecord(p.ring, p.algorithm, stateNext)
-		if err != nil {
-			return nil, err
+		if made[p] == nil {
+			if made[p], err = k.newKeyRecord(p.ring, p.algorithm, stateNext); err != nil {
+				return nil, err
+			}
 		}
-		c.add(key)
+		key := *made[p]
+		if len(c.in(p, stateActive)) == 0 {
+			c.first(&key)
+		} else {
+			c.add(&key)
+		}
 	}
 	if len(c.changed) == 0 {
 		return nil, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -34,14 +35,16 @@ func (w *world) maintain() {
 	}
 }
 
-// ring returns the records of a ring by state, the newest first; states "" are all.
+// ring returns the records of a ring by state, the newest first; states "" are all. Of the access ring they are those of ES256.
 func (w *world) ring(name, state string) []*storage.Key {
 	w.tb.Helper()
 	records, err := storage.List[storage.Key](w.tb.Context(), w.store.Store, storage.Query{Equal: map[string][]string{"ring": {name}}, Limit: 100})
 	if err != nil {
 		w.tb.Fatal(err)
 	}
-	records = slices.DeleteFunc(records, func(k *storage.Key) bool { return state != "" && k.State != state })
+	records = slices.DeleteFunc(records, func(k *storage.Key) bool {
+		return (state != "" && k.State != state) || (k.Ring == "access" && k.Algorithm != "ES256")
+	})
 	slices.SortFunc(records, func(a, b *storage.Key) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	return records
 }
@@ -108,9 +111,10 @@ func TestJ05RotateTheKey(t *testing.T) {
 	w := newWorld(t, rotating)
 	w.application("app", []string{"ledger:read"}, func(a *storage.Application) { a.TokenLifetime = int64(oauth.MaxAccessTokenLifetime / time.Second) })
 	old := w.one("access", "active").ID
+	w.maintain() // makes the other algorithms
 	before := w.store.calls.Load()
 	w.maintain()
-	if w.one("access", "").State != "active" || len(w.auditor.entries) != 2 || w.store.calls.Load()-before > 2 {
+	if w.one("access", "").State != "active" || len(w.auditor.entries) != 4 || w.store.calls.Load()-before > 2 {
 		t.Fatal("a fresh key is at work already")
 	}
 
@@ -205,28 +209,131 @@ func TestJ05SecretKeysRotate(t *testing.T) {
 	}
 }
 
-// Every algorithm that is in use rotates by itself, and one that is not in use is not made.
+// count returns how many keys of access tokens are in a state, of all algorithms.
+func (w *world) count(state string) int {
+	w.tb.Helper()
+	n := 0
+	for _, record := range w.keyRecords("access") {
+		if record.State == state {
+			n++
+		}
+	}
+	return n
+}
+
+// Every algorithm rotates by itself, in use or not: who begins to use one finds a key that has been published for long.
 func TestKeysOfEveryAlgorithmRotate(t *testing.T) {
 	w := newWorld(t, rotating)
-	w.application("app", nil)
-	w.signed("ed", "EdDSA")
+	w.maintain()
 	w.advance(rotation)
 	w.maintain()
-	if next := w.ring("access", "next"); len(next) != 2 {
-		t.Fatalf("%d next keys, want those of ES256 and EdDSA", len(next))
+	if w.count("active") != 3 || w.count("next") != 3 {
+		t.Fatalf("%d active and %d next keys, want one of each algorithm", w.count("active"), w.count("next"))
 	}
 	w.advance(lead)
 	w.maintain()
-	if active := w.ring("access", "active"); len(active) != 2 || len(w.ring("access", "retiring")) != 2 {
-		t.Fatalf("%d active keys", len(active))
+	if w.count("active") != 3 || w.count("retiring") != 3 {
+		t.Fatalf("%d active and %d retiring keys", w.count("active"), w.count("retiring"))
 	}
+}
+
+// The first key of an algorithm is published before anybody needs it. In an installation that has lived for longer than a key set is
+// kept, it is next as any other, and until its time comes its tokens are an outage, of nobody else.
+func TestJ05TheFirstKeyOfAnAlgorithmIsPublishedBeforeItIsUsed(t *testing.T) {
+	for _, algorithm := range []string{"EdDSA", "RS256"} {
+		t.Run("young, "+algorithm, func(t *testing.T) {
+			w := newWorld(t)
+			w.maintain()
+			published := w.jwks()
+			w.application("app", nil, func(a *storage.Application) { a.TokenSigningAlg = algorithm })
+			before := len(w.auditor.entries)
+			token := w.want(w.machine("app"), http.StatusOK, "").text("access_token")
+			if len(published.Key(w.kid(token))) != 1 || part(t, token, 0)["alg"] != algorithm {
+				t.Error("signed with a key that was not published when the server was ready")
+			}
+			if len(w.auditor.entries) != before {
+				t.Errorf("the request made keys: %v", w.auditor.entries)
+			}
+		})
+		t.Run("old, "+algorithm, func(t *testing.T) {
+			w := newWorld(t)
+			w.advance(lead)
+			w.application("plain", nil)
+			w.application("app", nil, func(a *storage.Application) { a.TokenSigningAlg = algorithm })
+			other := w.peer()
+			for range 2 {
+				w.want(w.machine("app"), http.StatusServiceUnavailable, "temporarily_unavailable")
+			}
+			other.want(other.machine("app"), http.StatusServiceUnavailable, "temporarily_unavailable")
+			w.want(w.machine("plain"), http.StatusOK, "")
+			published := w.jwks()
+			if w.count("next") != 2 || w.count("active") != 1 {
+				t.Fatalf("%d next and %d active keys", w.count("next"), w.count("active"))
+			}
+			w.advance(lead)
+			token := w.want(w.machine("app"), http.StatusOK, "").text("access_token")
+			if len(published.Key(w.kid(token))) != 1 {
+				t.Error("signed with a key that was not published before")
+			}
+			other.advance(lead)
+			if got := other.want(other.machine("app"), http.StatusOK, "").text("access_token"); w.kid(got) != w.kid(token) {
+				t.Error("two nodes sign with two keys")
+			}
+		})
+	}
+}
+
+// Whoever waits for keys that another request reads from a slow store gives up in time.
+func TestASlowStoreHoldsUpNoRequestBeyondItsDeadline(t *testing.T) {
+	w := newWorld(t)
+	w.application("edwards", nil, func(a *storage.Application) { a.TokenSigningAlg = "EdDSA" })
+	reading, release := make(chan struct{}), make(chan struct{})
+	slow := &slowReader{Reader: w.store, reading: reading, release: release}
+	applied := make(chan error, 1)
+	go func() {
+		applied <- w.server.Apply(context.Background(), slow, storage.Change{Items: []storage.ChangeItem{{Kind: "keys", ID: "any"}}})
+	}()
+	<-reading
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	answered := make(chan reply, 1)
+	go func() {
+		request := httptest.NewRequestWithContext(ctx, http.MethodPost, "/oauth2/token", strings.NewReader("grant_type=client_credentials"))
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.Header.Set("Authorization", basic("edwards", "secret of edwards"))
+		answered <- w.do(request)
+	}()
+	select {
+	case r := <-answered:
+		w.want(r, http.StatusServiceUnavailable, "temporarily_unavailable")
+	case <-time.After(10 * time.Second):
+		t.Error("the request waits for the store beyond its deadline")
+	}
+	close(release)
+	if err := <-applied; err != nil {
+		t.Fatal(err)
+	}
+	w.want(w.machine("edwards"), http.StatusOK, "")
+}
+
+// slowReader tells when it is asked for a list, and answers when it may.
+type slowReader struct {
+	storage.Reader
+	reading, release chan struct{}
+}
+
+func (s *slowReader) List(ctx context.Context, kind storage.Kind, q storage.Query) ([]storage.Record, error) {
+	close(s.reading)
+	<-s.release
+	return s.Reader.List(ctx, kind, q)
 }
 
 func TestWithoutARotationKeysStay(t *testing.T) {
 	w := newWorld(t)
+	w.maintain()
 	w.advance(10 * rotation)
 	w.maintain()
-	if len(w.auditor.entries) != 2 {
+	if len(w.auditor.entries) != 4 {
 		t.Fatalf("keys were changed: %v", w.auditor.entries)
 	}
 }
@@ -273,7 +380,9 @@ func TestJ05TwoNodesHaveOneActiveKey(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	together() // makes the keys of the other algorithms
 	for _, w := range nodes {
+		w.apply()
 		w.advance(rotation - lead)
 	}
 	together()
@@ -306,14 +415,15 @@ func TestJ05TwoNodesHaveOneActiveKey(t *testing.T) {
 			made++
 		}
 	}
-	if made != 3 {
-		t.Fatalf("%d changes, want the first keys, the next ones, and one promotion: %v %v", made, a.auditor.entries, b.auditor.entries)
+	if made != 4 {
+		t.Fatalf("%d changes, want the first keys twice, the next ones, and one promotion: %v %v", made, a.auditor.entries, b.auditor.entries)
 	}
 }
 
 // Rotation by hand goes the same way, only sooner; with now it is at once.
 func TestRotationByHand(t *testing.T) {
 	w := newWorld(t)
+	w.maintain()
 	w.application("app", nil)
 	first := w.one("access", "active").ID
 	next := w.write(w.server.RotateKey(t.Context(), w.store, "access", "ES256", false))[0]
@@ -344,7 +454,6 @@ func TestRotationByHand(t *testing.T) {
 			t.Errorf("%s: %d records", ring, len(made))
 		}
 	}
-	// An algorithm that nothing uses yet can be published before something does.
 	w.write(w.server.RotateKey(t.Context(), w.store, "access", "EdDSA", false))
 	for _, bad := range [][2]string{{"", ""}, {"signing", ""}, {"access", ""}, {"access", "HS256"}, {"access", "none"}, {"refresh", "ES256"}} {
 		if _, err := w.server.RotateKey(t.Context(), w.store, bad[0], bad[1], true); !errors.As(err, &refused) || refused.Status != http.StatusBadRequest {
@@ -403,6 +512,7 @@ func TestRetiringEndsWhatTheKeyMade(t *testing.T) {
 // What cannot be audited or stored is not done, and is told as an outage; a key that would not open is never promoted.
 func TestMaintenanceFailsClosed(t *testing.T) {
 	w := newWorld(t, rotating)
+	w.maintain()
 	w.application("app", nil)
 	old := w.one("access", "active").ID
 	w.advance(rotation)

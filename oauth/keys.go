@@ -12,7 +12,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -71,8 +70,8 @@ const (
 // slot is a place for one active key.
 type slot struct{ ring, algorithm string }
 
-// firstSlots are filled before anything is served. The other algorithms of access tokens are filled when an application first
-// needs them: an RSA key takes a noticeable time to make, and most never want one.
+// firstSlots are filled before anything is served. The other algorithms of access tokens are filled by the first maintenance, which
+// waits for nobody: an RSA key takes a noticeable time to make.
 func firstSlots() []slot {
 	return []slot{{ringAccess, algES256}, {ringIntrospection, algES256}, {ringOpaque, algXChaCha}, {ringRefresh, algHMAC}}
 }
@@ -105,8 +104,19 @@ type keys struct {
 
 	// making holds a token while keys are made or moved on; one that waits for it gives up with its request.
 	making chan struct{}
-	// loading is held from reading the records to putting them in place, so that an older state never takes the place of a newer one.
-	loading sync.Mutex
+	// loading holds a token from reading the records to putting them in place, so that an older state never takes the place of a newer
+	// one. The store may be slow, so one that waits for it gives up with its request, too.
+	loading chan struct{}
+}
+
+// hold takes the token of one of the places above; release gives it back.
+func hold(ctx context.Context, place chan struct{}) (release func(), err error) {
+	select {
+	case place <- struct{}{}:
+		return func() { <-place }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for keys: %w", ctx.Err())
+	}
 }
 
 // open loads the keys, and makes those of the first slots that are missing.
@@ -114,12 +124,11 @@ func (k *keys) open(ctx context.Context) error { return k.fill(ctx, firstSlots()
 
 // fill makes active keys for those of the slots that have none, all in one transaction, unless another node is first; and loads.
 func (k *keys) fill(ctx context.Context, slots []slot) error {
-	select {
-	case k.making <- struct{}{}:
-		defer func() { <-k.making }()
-	case <-ctx.Done():
-		return fmt.Errorf("make keys: %w", ctx.Err())
+	release, err := hold(ctx, k.making)
+	if err != nil {
+		return err
 	}
+	defer release()
 	for range openAttempts {
 		missing, err := k.missing(ctx, slots)
 		if err != nil || len(missing) == 0 {
@@ -143,8 +152,11 @@ func (k *keys) fill(ctx context.Context, slots []slot) error {
 
 // missing returns the slots without an active key, or puts the keys in place if there are none.
 func (k *keys) missing(ctx context.Context, slots []slot) ([]slot, error) {
-	k.loading.Lock()
-	defer k.loading.Unlock()
+	release, err := hold(ctx, k.loading)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	records, err := listKeys(ctx, k.store)
 	if err != nil {
 		return nil, err
@@ -157,8 +169,11 @@ func (k *keys) missing(ctx context.Context, slots []slot) ([]slot, error) {
 
 // load reads the keys anew.
 func (k *keys) load(ctx context.Context, r storage.Reader) error {
-	k.loading.Lock()
-	defer k.loading.Unlock()
+	release, err := hold(ctx, k.loading)
+	if err != nil {
+		return err
+	}
+	defer release()
 	records, err := listKeys(ctx, r)
 	if err != nil {
 		return err
@@ -330,16 +345,24 @@ func (k *keys) newSecret(record *storage.Key) ([]byte, error) {
 // sealedAs binds a sealed key to its place, so that a ciphertext can move neither to another record nor to another ring.
 func sealedAs(record *storage.Key) string { return "key|" + record.Ring + "|" + record.ID }
 
-// signing returns nil if access tokens of this algorithm can be signed, making the key if there is none.
+// signing returns nil if access tokens of this algorithm can be signed. A node without the key looks whether another has it, and does
+// what maintenance has not done yet. A key that is published and not to be used yet is an outage of those who want it.
 func (s *Server) signing(ctx context.Context, algorithm string) error {
-	if s.keys.current.Load().accessSigner(algorithm) != nil {
-		return nil
+	steps := []func(context.Context) error{
+		func(context.Context) error { return nil },
+		func(ctx context.Context) error { return s.keys.load(ctx, s.keys.store) },
+		s.Maintain,
+		func(ctx context.Context) error { return s.keys.load(ctx, s.keys.store) }, // another node may have been first
 	}
-	if err := s.keys.fill(ctx, []slot{{ringAccess, algorithm}}); err != nil {
-		return err
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+		if s.keys.current.Load().accessSigner(algorithm) != nil {
+			return nil
+		}
 	}
-	s.tellKeys(ctx)
-	return nil
+	return fmt.Errorf("sign with %s: %w: no key is active yet", algorithm, storage.ErrUnavailable)
 }
 
 func (s *Server) serveJWKS(w http.ResponseWriter, r *http.Request) {

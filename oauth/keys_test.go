@@ -594,7 +594,7 @@ func TestOneKeyPerAlgorithmHoweverManyAskFirst(t *testing.T) {
 		w.want(r, http.StatusOK, "")
 		kids[part(t, r.text("access_token"), 0)["kid"]] = true
 	}
-	if len(kids) != 1 || len(w.keyRecords("access")) != 2 {
+	if len(kids) != 1 || len(w.keyRecords("access")) != 3 {
 		t.Fatalf("signed by %v, %d keys", kids, len(w.keyRecords("access")))
 	}
 }

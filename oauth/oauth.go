@@ -167,7 +167,7 @@ type Server struct {
 
 	keys      *keys
 	ended     endedSessions
-	polled    time.Time // when revocations were last read to the end; before the loading at the start
+	heard     heard
 	denied    deniedTokens
 	verified  verifiedTokens
 	held      heldRights
@@ -240,12 +240,15 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	s.externals = newExternals(c.Now, s.fetcher, c.ExternalIssuers)
 	s.keys = &keys{
 		store: c.Store, sealer: c.Sealer, auditor: c.Auditor, now: c.Now, rand: c.Rand, making: make(chan struct{}, 1),
-		life: keyLife{rotation: c.KeyRotation, tokens: MaxAccessTokenLifetime, sessions: c.SessionLifetime},
+		loading: make(chan struct{}, 1),
+		life:    keyLife{rotation: c.KeyRotation, tokens: MaxAccessTokenLifetime, sessions: c.SessionLifetime},
 	}
 	if err := s.keys.open(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}
-	s.polled = s.now()
+	if err := s.listen(ctx); err != nil {
+		return nil, fmt.Errorf("open oauth: %w", err)
+	}
 	if err := s.loadEnded(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}

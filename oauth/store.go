@@ -52,6 +52,14 @@ func (f fositeStore) Authenticate(ctx context.Context, username, password string
 	if r, ok := ctx.Value(fosite.RequestContextKey).(*http.Request); ok {
 		peer = remote(r)
 	}
+	machine, err := f.server.machine(ctx, peer, username, password)
+	if err != nil {
+		return "", err
+	}
+	if machine != nil {
+		request.GetSession().(*session).machine = machine
+		return machine.app.ID, nil
+	}
 	id, epoch, err := f.server.passwords.Check(ctx, peer, username, password)
 	if errors.Is(err, storage.ErrNotFound) {
 		return "", fosite.ErrNotFound

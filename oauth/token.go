@@ -41,12 +41,15 @@ type issue struct {
 	requester fosite.AccessRequester
 	session   *session
 	grant     string
-	client    *client
-	subject   *enforce.Subject
+	// front is who asks, client whose token it is: the same, unless an application came by the password grant through another.
+	front, client *client
+	subject       *enforce.Subject
 	// global is the global epoch from before any fact was read, so that a token never outlives a raise that it did not see.
 	global int64
 	tenant string
-	sid    string
+	// nonce is the form's timestamp_nonce, nil where it has none.
+	nonce *int64
+	sid   string
 	// family is the session that a refresh token names; nil for other grant types.
 	family  *family
 	ceiling ceiling
@@ -64,14 +67,19 @@ func (s *Server) resolveToken(ctx context.Context, r *enforce.Request) (enforce.
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
+	nonce, err := readNonce(form)
+	if err != nil {
+		return enforce.Resolved{}, err
+	}
 	if err := s.directory.Fresh(); err != nil {
 		return enforce.Resolved{}, fmt.Errorf("token request: %w", err)
 	}
-	i := &issue{server: s, session: &session{}, grant: grant, global: s.directory.GlobalEpoch(), request: r}
+	i := &issue{server: s, session: &session{}, grant: grant, global: s.directory.GlobalEpoch(), request: r, nonce: nonce}
 	if i.requester, err = s.provider.NewAccessRequest(presenting(ctx, r, form), fositeRequest(r.HTTP, form), i.session); err != nil {
 		return enforce.Resolved{}, fromFosite(err)
 	}
-	i.client = i.requester.GetClient().(*client)
+	i.front = i.requester.GetClient().(*client)
+	i.client = i.front
 	i.subject = i.client.subject
 	switch grant {
 	case grantPassword:
@@ -103,18 +111,18 @@ func (s *Server) resolveToken(ctx context.Context, r *enforce.Request) (enforce.
 func (i *issue) question() policies.Question {
 	app := i.client.app
 	caller := policies.Caller{
-		ClientID: app.ID, Tenant: i.tenant, Audiences: i.ceiling.audiences, SID: i.sid, UserToken: i.subject.Type == typeUser,
-		Public: i.client.IsPublic(), Address: i.address(),
+		ClientID: i.front.app.ID, Tenant: i.tenant, Audiences: i.ceiling.audiences, SID: i.sid, UserToken: i.subject.Type == typeUser,
+		Public: i.front.IsPublic(), Address: i.address(),
 	}
 	if i.sid != "" {
 		caller.AuthTime = i.authTime()
 	}
 	return policies.Question{
-		Subject: i.subject.Facts, Client: i.client.subject.Facts, Caller: caller, Now: i.request.Now,
+		Subject: i.subject.Facts, Client: i.front.subject.Facts, Caller: caller, Now: i.request.Now,
 		Resource: policies.Resource{Tenant: i.tenant, TenantEnabled: true, Exists: true},
 		Token: &policies.TokenRequest{
 			GrantType: i.grant, Named: i.ceiling.named, Candidates: i.ceiling.scopes(), Audiences: i.ceiling.audiences,
-			Lifetime: i.ceiling.lifetime, Tenant: i.tenant, Refresh: contains(app.GrantTypes, grantRefreshToken),
+			Lifetime: i.ceiling.lifetime, Tenant: i.tenant, Nonce: i.nonce, Refresh: contains(app.GrantTypes, grantRefreshToken),
 			Format: i.ceiling.format, AudiencesNamed: len(i.requester.GetRequestedAudience()) > 0, Down: i.down(),
 		},
 	}
@@ -133,7 +141,7 @@ func (i *issue) down() (names []string) {
 // address says what the peer's address means: it must be good for the subject and for the client.
 func (i *issue) address() string {
 	peer := remote(i.request.HTTP)
-	if i.server.directory.AddressFact(i.client.subject, peer) == policies.AddressRefused {
+	if i.server.directory.AddressFact(i.front.subject, peer) == policies.AddressRefused {
 		return policies.AddressRefused
 	}
 	return i.server.directory.AddressFact(i.subject, peer)
@@ -159,11 +167,14 @@ func (i *issue) respond(ctx context.Context, d policies.Decision) (enforce.Reply
 	if given.lifetime < 1 {
 		return enforce.Reply{}, refusal(refused(i.grant)) // a window ends within this second
 	}
-	// A key that is missing is missed before a refresh token is spent.
+	// A key that is missing is missed before a nonce or a refresh token is spent.
 	if given.format == formatJWT {
 		if err := s.signing(ctx, i.ceiling.algorithm); err != nil {
 			return enforce.Reply{}, fmt.Errorf("issue token: %w", err)
 		}
+	}
+	if err := i.spendNonce(ctx); err != nil {
+		return enforce.Reply{}, err
 	}
 	refresh := ""
 	jti, err := s.randomID()
@@ -215,6 +226,10 @@ func (i *issue) claims(jti string, given granted) *claims {
 	case grantClientCredentials:
 		c.Epochs.Identity = i.client.app.Epoch
 	case grantPassword:
+		if i.session.machine != nil {
+			c.Epochs.Identity = i.client.app.Epoch
+			break // and no AuthTime: no person signed in
+		}
 		// As it was before the password was checked, so that a change made meanwhile kills this token too.
 		c.Epochs.Identity = i.session.epoch
 		c.Epochs.AuthTime = now
@@ -237,6 +252,9 @@ func size(names []string) (n int) {
 // denial turns the reasons of a denial into the reply.
 func denial(grant string, reasons []policies.Reason) error {
 	for _, reason := range reasons {
+		if reason.Code == "replayed" {
+			return replayed()
+		}
 		if code := denialCode(grant, reason.Code); code != "" {
 			return refusal(code)
 		}
@@ -257,6 +275,8 @@ func denialCode(grant, reason string) string {
 		return codeInvalidTarget
 	case "unauthorized_client":
 		return codeUnauthorized
+	case "replayed":
+		return codeInvalidRequest
 	default:
 		return ""
 	}
@@ -332,7 +352,8 @@ func fositeRequest(r *http.Request, form url.Values) *http.Request {
 // session is what fosite carries through a request for us. It is never stored.
 type session struct {
 	subject string
-	epoch   int64 // of the resource owner, from before the password was checked
+	epoch   int64   // of the resource owner, from before the password was checked
+	machine *client // the application that came by the password grant; nil for a person
 	expires time.Time
 	claims  *claims
 	// format and algorithm are those of the access token.

@@ -33,9 +33,10 @@ type keys struct {
 	name, properties, typ, id, exists, tenant, tenantEnabled, path, covers, self, before, after     *ast.Term
 	changes, otherOwners, ownersBefore, proof, reason, detail                                       *ast.Term
 	clientID, scoped, scopes, audiences, sid, authTime, userToken, external, public, plane, address *ast.Term
+	basic                                                                                           *ast.Term
 	active, notBefore, notAfter, protected, temporaryPassword, groups, roles, grants, grantTypes    *ast.Term
 	retrievable, attributes, grantType, named, candidates, lifetime, refresh, format                *ast.Term
-	audiencesNamed, down                                                                            *ast.Term
+	audiencesNamed, down, nonce                                                                     *ast.Term
 	allow, reasons, obligations, code, rule                                                         *ast.Term
 	any, empty, forever, zero, yes, no, null, object, array, always                                 *ast.Term
 }
@@ -52,14 +53,14 @@ func newKeys() *keys {
 		proof: s("proof"), reason: s("reason"), detail: s("detail"),
 
 		clientID: s("client_id"), scoped: s("scoped"), scopes: s("scopes"), audiences: s("audiences"), sid: s("sid"),
-		authTime: s("auth_time"), userToken: s("user_token"), external: s("external"), public: s("public"), plane: s("plane"),
+		authTime: s("auth_time"), userToken: s("user_token"), external: s("external"), basic: s("basic"), public: s("public"), plane: s("plane"),
 		address: s("address"),
 
 		active: s("active"), notBefore: s("not_before"), notAfter: s("not_after"), protected: s("protected"),
 		temporaryPassword: s("temporary_password"), groups: s("groups"), roles: s("roles"), grants: s("grants"),
 		grantTypes: s("grant_types"), retrievable: s("retrievable"), attributes: s("attributes"), grantType: s("grant_type"),
 		named: s("named"), candidates: s("candidates"), lifetime: s("lifetime"), refresh: s("refresh"), format: s("format"),
-		audiencesNamed: s("audiences_named"), down: s("down"),
+		audiencesNamed: s("audiences_named"), down: s("down"), nonce: s("nonce"),
 
 		allow: s("allow"), reasons: s("reasons"), obligations: s("obligations"), code: s("code"), rule: s("rule"),
 
@@ -448,11 +449,11 @@ func (r *Resource) paths(t *terms) (path, covers *ast.Term) {
 
 // callerFacts are what a caller's term is made of.
 type callerFacts struct {
-	clientID, tenant, sid, plane, address     string
-	scoped, userToken, external, public, self bool
-	scopes                                    *Scopes
-	audiences                                 *ast.Term
-	authTime                                  int64
+	clientID, tenant, sid, plane, address            string
+	scoped, userToken, external, basic, public, self bool
+	scopes                                           *Scopes
+	audiences                                        *ast.Term
+	authTime                                         int64
 }
 
 // recentCaller is never modified.
@@ -470,7 +471,7 @@ var callerSeed = maphash.MakeSeed()
 func (c *Caller) build(t *terms) *ast.Term {
 	facts := callerFacts{
 		clientID: c.ClientID, tenant: c.Tenant, sid: c.SID, plane: c.Plane, address: c.Address,
-		scoped: c.Scoped, userToken: c.UserToken, external: c.External, public: c.Public, self: c.Self,
+		scoped: c.Scoped, userToken: c.UserToken, external: c.External, basic: c.Basic, public: c.Public, self: c.Self,
 		scopes: c.Scopes, audiences: t.names(c.Audiences),
 	}
 	if !c.AuthTime.IsZero() {
@@ -500,6 +501,7 @@ func (c *callerFacts) term(t *terms) *ast.Term {
 		pair{key.address, t.text(c.address)},
 		pair{key.audiences, c.audiences},
 		pair{key.authTime, number(c.authTime)},
+		pair{key.basic, flag(c.basic)},
 		pair{key.clientID, text(c.clientID)},
 		pair{key.external, flag(c.external)},
 		pair{key.plane, t.text(c.plane)},
@@ -514,6 +516,10 @@ func (c *callerFacts) term(t *terms) *ast.Term {
 }
 
 func (r *TokenRequest) build(t *terms) *ast.Term {
+	nonce := key.null
+	if r.Nonce != nil {
+		nonce = number(*r.Nonce)
+	}
 	return object(
 		pair{key.audiences, textArray(r.Audiences)},
 		pair{key.audiencesNamed, flag(r.AudiencesNamed)},
@@ -523,6 +529,7 @@ func (r *TokenRequest) build(t *terms) *ast.Term {
 		pair{key.grantType, t.text(r.GrantType)},
 		pair{key.lifetime, number(r.Lifetime)},
 		pair{key.named, flag(r.Named)},
+		pair{key.nonce, nonce},
 		pair{key.refresh, flag(r.Refresh)},
 		pair{key.tenant, t.text(r.Tenant)},
 	)

@@ -127,6 +127,8 @@ type Caller struct {
 	UserToken bool
 	// External says that the token is an external issuer's.
 	External bool
+	// Basic says that there is no token: an application came with its id and secret.
+	Basic bool
 	// Public says that the token's client authenticates with nothing (method "none").
 	Public bool
 	// Plane is the API being called: PlaneRuntime or PlaneManagement, empty on the OAuth endpoints.
@@ -150,6 +152,8 @@ type TokenRequest struct {
 	Down           []string
 	Lifetime       int64
 	Tenant         string
+	// Nonce is the request's timestamp_nonce in Unix seconds, nil where it has none.
+	Nonce *int64
 	// Refresh says that the application lists refresh_token.
 	Refresh bool
 	// Format the application asks for: "jwt" or "opaque".

@@ -24,6 +24,16 @@ func (p *PDP) Why(ctx context.Context, q *Question, d Decision) ([]Reason, error
 	return reasons, nil
 }
 
+// Explain decides on a question that nobody asked, and says why: what would be answered. It is no decision, and is in no log.
+func (p *PDP) Explain(ctx context.Context, q *Question) (Decision, error) {
+	d, err := p.Decide(ctx, q)
+	if err != nil || d.Allow {
+		return d, err
+	}
+	d.Reasons, err = p.Why(ctx, q, d)
+	return d, err
+}
+
 func decodeWhy(result ast.Value, catalogue *Catalogue) ([]Reason, error) {
 	fields, ok := result.(ast.Object)
 	if !ok || fields.Len() != 1 || fields.Get(key.reasons) == nil {

@@ -51,9 +51,9 @@ type Secret struct {
 	RevokedAt *time.Time `json:"revoked_at,omitempty"`
 }
 
-// ApplicationKind: filter by role, group, tenant, protection and own grant.
+// ApplicationKind: filter by role, group, tenant, protection, status, own grant and the name's folded form.
 var ApplicationKind = Kind{
-	Name: "applications", Filters: []string{"role", "group", "tenant", "protected", "active", "grant"},
+	Name: "applications", Filters: []string{"role", "group", "tenant", "protected", "active", "grant", "name"},
 	Authority: true, New: func() Record { return new(Application) },
 }
 
@@ -64,6 +64,7 @@ func (*Application) Kind() Kind          { return ApplicationKind }
 func (a *Application) Index() Index {
 	filters := a.filters()
 	filters["protected"] = []string{boolean(a.Protected)}
+	filters["name"] = folded(a.NameKey)
 	filters["active"] = []string{boolean(a.IsActive)}
 	return Index{Filters: filters}
 }

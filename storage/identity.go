@@ -29,7 +29,9 @@ type Grant struct {
 
 // Identity is what users and applications have in common.
 type Identity struct {
-	Name      string     `json:"name"`
+	Name string `json:"name"`
+	// NameKey is the folded form under which the name is searched.
+	NameKey   string     `json:"name_key,omitempty"`
 	Tenant    TenantID   `json:"tenant,omitempty"`
 	Groups    []GroupID  `json:"groups"`
 	Roles     []RoleKey  `json:"roles"`

@@ -1,10 +1,13 @@
 package storage
 
+import "slices"
+
 // Kinds lists every collection, in a stable order.
 func Kinds() []Kind {
 	return []Kind{
-		TenantKind, UserKind, GroupKind, RoleKind, ApplicationKind, SealedSecretKind, SecretUseKind, TombstoneKind,
+		TenantKind, UserKind, GroupKind, RoleKind, ApplicationKind, SealedSecretKind, SecretUseKind, LoginUseKind, TombstoneKind,
 		SessionKind, DenialKind, RevocationKind, AssertionUseKind, GuessesKind, KeyKind, SettingKind, AuditKind,
+		AuditCheckpointKind,
 	}
 }
 
@@ -24,6 +27,11 @@ func texts[S ~string](ids []S) []string {
 		out[i] = string(id)
 	}
 	return out
+}
+
+// folded are the keys that there are.
+func folded(keys ...string) []string {
+	return slices.DeleteFunc(keys, func(key string) bool { return key == "" })
 }
 
 func boolean(b bool) string {

@@ -10,9 +10,9 @@ type Role struct {
 	Protected   bool      `json:"protected,omitempty"`
 }
 
-// RoleKind: filter by tenant and by the roles inherited.
+// RoleKind: filter by tenant, by the roles inherited and by the key.
 var RoleKind = Kind{
-	Name: "roles", Filters: []string{"tenant", "inherits"}, Authority: true, New: func() Record { return new(Role) },
+	Name: "roles", Filters: []string{"tenant", "inherits", "key"}, Authority: true, New: func() Record { return new(Role) },
 }
 
 func (r *Role) RecordMeta() *Meta { return &r.Meta }
@@ -20,5 +20,5 @@ func (*Role) Kind() Kind          { return RoleKind }
 
 // Index implements Record.
 func (r *Role) Index() Index {
-	return Index{Filters: map[string][]string{"tenant": {string(r.Tenant)}, "inherits": texts(r.Inherits)}}
+	return Index{Filters: map[string][]string{"tenant": {string(r.Tenant)}, "inherits": texts(r.Inherits), "key": {r.ID}}}
 }

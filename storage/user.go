@@ -25,9 +25,10 @@ type Password struct {
 	ChangedAt *time.Time `json:"changed_at,omitempty"`
 }
 
-// UserKind: look up by "username" and "email"; filter by role, group, tenant, suspension and own grant.
+// UserKind: look up by "username" and "email"; filter by role, group, tenant, suspension, own grant and the folded forms of
+// the names ("name": name and username) and of the e-mail address ("mail").
 var UserKind = Kind{
-	Name: "users", Unique: []string{"username", "email"}, Filters: []string{"role", "group", "tenant", "suspended", "grant"},
+	Name: "users", Unique: []string{"username", "email"}, Filters: []string{"role", "group", "tenant", "suspended", "grant", "name", "mail"},
 	Authority: true, New: func() Record { return new(User) },
 }
 
@@ -39,5 +40,6 @@ func (*User) Kind() Kind          { return UserKind }
 func (u *User) Index() Index {
 	filters := u.filters()
 	filters["suspended"] = []string{boolean(u.SuspendedAt != nil)}
+	filters["name"], filters["mail"] = folded(u.NameKey, u.UsernameKey), folded(u.EmailKey)
 	return Index{Unique: map[string]string{"username": u.UsernameKey, "email": u.EmailKey}, Filters: filters}
 }

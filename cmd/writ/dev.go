@@ -37,6 +37,7 @@ and print lines to paste. Not for production: its credentials are on your screen
 		src.name = "default of writ dev"
 		src.base = map[string]string{
 			"data_dir": filepath.Join(dir, "data"), "decision_log": filepath.Join(dir, "decisions.jsonl"), "log_format": "text",
+			"audit_anchor": anchorOff,
 		}
 		if slices.ContainsFunc(src.env, func(v string) bool { return strings.HasPrefix(v, "WRIT_MONGODB_URI") }) {
 			return usage("writ dev keeps its data in a temporary directory; unset WRIT_MONGODB_URI, or use writ serve with it")

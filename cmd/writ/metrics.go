@@ -120,6 +120,7 @@ func (m *metrics) observe(n *node) {
 		return float64(n.follower.Sequence())
 	})
 	m.passwords(n.room)
+	m.audit(n.room)
 	m.registry.MustRegister(policyInfo{pdp: n.pdp, info: prometheus.NewDesc("writ_policy_info",
 		"The active policy set.", []string{"policy_revision", "data_revision"}, nil)})
 }
@@ -148,6 +149,24 @@ func (m *metrics) passwords(room *identity.Room) {
 	}
 	counter("writ_logins_unwritten_total", "Logins and failures that the audit does not have, because they were too many or it failed.", nil,
 		func(f identity.Figures) int64 { return f.UnwrittenLogins })
+}
+
+// audit exposes the figures of reading secrets and of checkpoints.
+func (m *metrics) audit(room *identity.Room) {
+	counter := func(name, help string, labels prometheus.Labels, read func(identity.Figures) int64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(
+			prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels},
+			func() float64 { return float64(read(room.Figures())) },
+		))
+	}
+	for _, outcome := range identity.RevealOutcomes() {
+		counter("writ_secret_reveals_total", "Attempts to read a secret, by outcome.", prometheus.Labels{"outcome": outcome},
+			func(f identity.Figures) int64 { return f.Reveals[outcome] })
+	}
+	counter("writ_audit_checkpoints_total", "Checkpoints of the audit that were written.", nil,
+		func(f identity.Figures) int64 { return f.Checkpoints })
+	counter("writ_audit_checkpoint_failures_total", "Checkpoints of the audit that the store or the anchor did not take, and that are tried again.", nil,
+		func(f identity.Figures) int64 { return f.CheckpointFailures })
 }
 
 // policyInfo exposes the active revision alone, so that old ones do not pile up.

@@ -63,6 +63,11 @@ type Config struct {
 	TemporaryPasswordLifetime             time.Duration // of a password that its owner has not chosen
 	BreachedPasswordsFile                 string        // leaked passwords that nobody may choose; absent: none
 
+	AuditAnchor             string        // "log", "off" or a file: where checkpoints of the audit go beside the store
+	AuditCheckpointInterval time.Duration // at most so long until an entry is in a checkpoint
+	AuditCheckpointEntries  int           // or so many entries
+	SecretsMode             string        // "retrievable", or "hash_only": no secret can be read again
+
 	LogLevel  string // "debug", "info", "warn" or "error"
 	LogFormat string // "json" or "text"
 }
@@ -86,6 +91,7 @@ func defaults() Config {
 		AccessTokenLifetime: time.Hour, PasswordMinimum: 12, TemporaryPasswordLifetime: 24 * time.Hour,
 		RefreshTokenLifetime: oauth.DefaultRefreshTokenLifetime, SessionLifetime: oauth.DefaultSessionLifetime,
 		RefreshGrace: oauth.DefaultRefreshGrace, AssertionMaxAge: oauth.DefaultAssertionMaxAge, KeyRotation: oauth.DefaultKeyRotation,
+		AuditAnchor: "log", AuditCheckpointInterval: time.Minute, AuditCheckpointEntries: 1000, SecretsMode: "retrievable",
 		LogLevel: "info", LogFormat: "json",
 	}
 }
@@ -144,6 +150,13 @@ func options(c *Config) []option {
 		{
 			key: "breached_passwords_file", field: &c.BreachedPasswordsFile,
 			usage: "sorted SHA-1 hashes of leaked passwords, which nobody may choose",
+		},
+		{key: "audit_anchor", field: &c.AuditAnchor, usage: "where checkpoints of the audit go beside the store: log, off, or a file"},
+		{key: "audit_checkpoint_interval", field: &c.AuditCheckpointInterval, usage: "how long an audit entry waits for a checkpoint at most"},
+		{key: "audit_checkpoint_entries", field: &c.AuditCheckpointEntries, usage: "how many audit entries call for a checkpoint at once"},
+		{
+			key: "secrets_mode", field: &c.SecretsMode,
+			usage: "retrievable, or hash_only: no secret can be read again, and the copies that there are go for good",
 		},
 		{key: "log_level", field: &c.LogLevel, usage: "debug, info, warn or error"},
 		{key: "log_format", field: &c.LogFormat, usage: "json or text"},

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -180,6 +181,43 @@ func requirements() []requirement {
 		{"PO05", "store calls of client_credentials and of introspection"},
 		{"PO06", "writes of a refresh"},
 		{"PO09", "allocations of client_credentials"},
+	}
+}
+
+// seeds are the native statements of the five seed systems; P09 to P12, P15, P16, M15 and M16 belong to the decisions and dialects, and
+// L23, M11 and M13 are about dialects alone. Id L09 is proven by a test TestSeedL09…, or one that has SeedL09 or AndL09 in its name.
+func seeds() []string {
+	var ids []string
+	for _, system := range []struct {
+		letter string
+		last   int
+		not    []int
+	}{
+		{"L", 22, nil}, {"M", 19, []int{11, 13, 15, 16}}, {"H", 19, nil}, {"P", 14, []int{9, 10, 11, 12}}, {"G", 17, nil}, {"C", 7, nil},
+	} {
+		for n := 1; n <= system.last; n++ {
+			if !slices.Contains(system.not, n) {
+				ids = append(ids, fmt.Sprintf("%s%02d", system.letter, n))
+			}
+		}
+	}
+	return ids
+}
+
+// TestHouseEverySeedStatementHasATest demands an end-to-end test by the name of each.
+func TestHouseEverySeedStatementHasATest(t *testing.T) {
+	names, err := testNames(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range seeds() {
+		proves := regexp.MustCompile(`^e2e\.Test(.*(Seed|And))?` + id + `([^0-9/]|$)[^/]*$`)
+		if !strings.HasPrefix(id, "C") {
+			proves = regexp.MustCompile(`^e2e\.Test(.*And)?Seed([A-Z][0-9]{2}And)*` + id + `([^0-9/]|$)[^/]*$`)
+		}
+		if !slices.ContainsFunc(names, proves.MatchString) {
+			t.Errorf("%s: no end-to-end test has its name", id)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ type node struct {
 	auth      *oauth.Server
 	api       *decide.API
 	follower  *storage.Follower
+	auditKey  ed25519.PublicKey
 	accepting atomic.Bool
 	closers   []closer
 }
@@ -82,16 +84,25 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 	if err != nil {
 		return nil, err
 	}
+	anchor, err := n.openAnchor()
+	if err != nil {
+		return nil, err
+	}
 	if n.room, err = identity.Open(ctx, identity.Config{
 		Store: n.store, Sealer: sealer, PDP: n.pdp, Now: now, Rand: rand.Reader, Logger: logger, Node: uuid.NewString(),
 		Audiences:    []string{config.Issuer + "/" + policies.PlaneRuntime, config.Issuer + "/" + policies.PlaneManagement},
 		MaxStaleness: config.MaxStaleness, PasswordMinimum: config.PasswordMinimum,
 		TemporaryPasswordLife: config.TemporaryPasswordLifetime, Breaches: breaches, Hashed: n.metrics.hashed,
-		Local: localIssuer(config.Issuer),
+		Local: localIssuer(config.Issuer), Anchor: anchor, CheckpointEntries: config.AuditCheckpointEntries,
+		HashOnly: config.SecretsMode == "hash_only",
 	}); err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
-	n.closers = append(n.closers, closer{"identity", func(context.Context) error { n.room.Close(); return nil }})
+	// The last checkpoint is behind the last entry.
+	n.closers = append(n.closers, closer{"identity", func(ctx context.Context) error {
+		n.room.Close()
+		return errors.Join(n.room.TellMissing(ctx), n.room.Checkpoint(ctx))
+	}})
 	if n.auth, err = oauth.Open(ctx, oauth.Config{
 		Issuer: config.Issuer, Store: n.store, Sealer: sealer, Directory: n.room, Passwords: n.room, Secrets: n.room, Auditor: n.room,
 		PDP: n.pdp, Now: now, Logger: logger, AccessTokenLifetime: config.AccessTokenLifetime,
@@ -111,16 +122,27 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 		return nil, err
 	}
 	n.metrics.observe(n)
-	return n, n.follower.CatchUp(ctx)
+	if err = n.follower.CatchUp(ctx); err != nil {
+		return nil, err
+	}
+	if n.auditKey, err = n.room.SignAudit(ctx); err != nil {
+		return nil, err
+	}
+	return n, nil
 }
 
 // handlers mounts the tables of the rooms: one handler per listener, or one for both where the listeners are merged.
 func (n *node) handlers() (public, admin http.Handler, err error) {
-	problems := enforce.Plane{WriteError: identity.WriteProblem, WriteDenial: identity.WriteDenial}
+	problems := enforce.Plane{
+		WriteError: identity.WriteProblem, WriteDenial: identity.WriteDenial, Errors: identity.Errors(), Schemes: []string{"bearer"},
+	}
 	runtime, management := problems, problems
-	runtime.Name, runtime.Authenticator = policies.PlaneRuntime, n.auth.Authenticator(policies.PlaneRuntime, false)
+	runtime.Name, runtime.Authenticator = policies.PlaneRuntime, n.auth.Authenticator(false)
 	management.Name = policies.PlaneManagement
-	management.Authenticator = n.auth.Authenticator(policies.PlaneManagement, n.config.AdminBasic)
+	management.Authenticator = n.auth.Authenticator(n.config.AdminBasic)
+	if n.config.AdminBasic {
+		management.Schemes = []string{"bearer", "basic"}
+	}
 	me := enforce.Group{Plane: runtime, Routes: n.room.MeRoutes()}
 	publicGroups := []enforce.Group{
 		{Plane: n.auth.Plane(), Routes: n.auth.Routes()},
@@ -132,11 +154,11 @@ func (n *node) handlers() (public, admin http.Handler, err error) {
 	if !n.config.merged() || n.config.AllowRevealOnPublic {
 		adminGroups = append(adminGroups, enforce.Group{Plane: management, Routes: n.room.RevealRoutes()})
 	}
-	live := enforce.OpenRoute{Method: http.MethodGet, Path: "/livez", Handler: livez}
+	live := enforce.OpenRoute{Method: http.MethodGet, Path: "/livez", Handler: livez, Shape: textShape("Does the process run")}
 	publicOpen := append(append([]enforce.OpenRoute{live}, n.auth.OpenRoutes()...), n.api.OpenRoutes()...)
 	adminOpen := []enforce.OpenRoute{
-		{Method: http.MethodGet, Path: "/readyz", Handler: n.readyz},
-		{Method: http.MethodGet, Path: "/metrics", Handler: n.metrics.handler()},
+		{Method: http.MethodGet, Path: "/readyz", Handler: n.readyz, Shape: readyShape()},
+		{Method: http.MethodGet, Path: "/metrics", Handler: n.metrics.handler(), Shape: textShape("What the node counts, for Prometheus")},
 	}
 	if n.config.merged() {
 		public, err = n.mount("public", problems, append(publicGroups, adminGroups...), append(publicOpen, adminOpen...))
@@ -151,6 +173,10 @@ func (n *node) handlers() (public, admin http.Handler, err error) {
 }
 
 func (n *node) mount(listener string, fallback enforce.Plane, groups []enforce.Group, open []enforce.OpenRoute) (http.Handler, error) {
+	open, err := documented(listener, groups, open)
+	if err != nil {
+		return nil, fmt.Errorf("%s listener: %w", listener, err)
+	}
 	handler, err := enforce.Mount(enforce.Config{
 		PDP: n.counted(), Log: n.decisions, Now: n.now, Groups: groups, Open: open, Fallback: fallback,
 	})

@@ -96,6 +96,7 @@ func bind(ctx context.Context, config *Config) (*endpoints, error) {
 // serve runs a node until ctx ends. demo is a bootstrap document beside the configured one, or nil. announce is told what was made
 // at the first start, with the secrets that exist nowhere else; the listeners are bound by then, so that whoever reads it may ask.
 func (c *cli) serve(ctx context.Context, config *Config, demo []byte, announce func(*endpoints, []identity.Made) error) error {
+	defer paceCollector(c.env, c.now)()
 	logger := newLogger(config, c.stderr)
 	at, err := bind(ctx, config)
 	if err != nil {
@@ -134,7 +135,8 @@ func (c *cli) serve(ctx context.Context, config *Config, demo []byte, announce f
 	}
 	n.accepting.Store(true)
 	logger.InfoContext(ctx, "serving", "public", at.publicAddress(), "admin", at.adminAddress(), "issuer", config.Issuer,
-		"store", n.store.Describe(), "policy_revision", n.pdp.Status().Revision)
+		"store", n.store.Describe(), "policy_revision", n.pdp.Status().Revision,
+		"audit_key", encodeKey(n.auditKey))
 	select {
 	case err = <-failed:
 		err = fmt.Errorf("serve: %w", err)
@@ -149,6 +151,11 @@ func (n *node) bootstrap(ctx context.Context, demo []byte) ([]identity.Made, err
 	secret, err := n.room.Bootstrap(ctx, n.config.BootstrapSecret)
 	if err != nil {
 		return nil, fmt.Errorf("bootstrap: %w", err)
+	}
+	if n.config.SecretsMode == "hash_only" {
+		if _, err := n.room.ForgetSealed(ctx); err != nil {
+			return nil, fmt.Errorf("secrets_mode: %w", err)
+		}
 	}
 	made := []identity.Made{{Kind: "application", ID: "root", Name: "root", Secret: secret}}
 	if n.config.BootstrapFile != "" {
@@ -239,6 +246,7 @@ func (n *node) background(ctx context.Context) *sync.WaitGroup {
 	work.Go(func() { n.settle(ctx) })
 	work.Go(func() { n.pdp.Watch(ctx) })
 	work.Go(func() { n.room.Run(ctx) })
+	work.Go(func() { n.room.RunCheckpoints(ctx, n.config.AuditCheckpointInterval) })
 	work.Go(func() {
 		n.follower.Run(ctx, n.config.PollInterval, func(err error) {
 			if err != nil {

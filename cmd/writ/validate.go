@@ -184,11 +184,27 @@ func (c *Config) validateLimits(wrong func(key, format string, args ...any)) {
 	case c.DecisionLog == "off" && c.DecisionLogRequired:
 		wrong("decision_log_required", "is true while decision_log is off; name a destination")
 	}
+	c.validateAudit(wrong)
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		wrong("log_level", "%q is none of debug, info, warn, error", c.LogLevel)
 	}
 	if !slices.Contains([]string{"json", "text"}, c.LogFormat) {
 		wrong("log_format", "%q is neither json nor text", c.LogFormat)
+	}
+}
+
+func (c *Config) validateAudit(wrong func(key, format string, args ...any)) {
+	if c.AuditAnchor == "" {
+		wrong("audit_anchor", "is empty; use log, off or a file")
+	}
+	if c.AuditCheckpointInterval < time.Second || c.AuditCheckpointInterval > time.Hour {
+		wrong("audit_checkpoint_interval", "%s is not between 1s and 1h", c.AuditCheckpointInterval)
+	}
+	if c.AuditCheckpointEntries < 1 || c.AuditCheckpointEntries > 100_000 {
+		wrong("audit_checkpoint_entries", "%d is not between 1 and 100000", c.AuditCheckpointEntries)
+	}
+	if !slices.Contains([]string{"retrievable", "hash_only"}, c.SecretsMode) {
+		wrong("secrets_mode", "%q is neither retrievable nor hash_only", c.SecretsMode)
 	}
 }
 

@@ -42,7 +42,7 @@ type evaluationContext struct {
 // evaluation answers POST /access/v1/evaluation.
 func (a *API) evaluation(ctx context.Context, r *enforce.Request) (enforce.Resolved, error) {
 	var in evaluationRequest
-	if err := enforce.DecodeOpenJSON(r.Body, &in); err != nil {
+	if err := r.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if err := in.check(); err != nil {

@@ -14,6 +14,7 @@ import (
 func (a *API) Plane(authenticator enforce.Authenticator) enforce.Plane {
 	return enforce.Plane{
 		Name: policies.PlaneRuntime, Authenticator: authenticator, WriteError: a.writeError, WriteDenial: a.writeDenial,
+		Errors: errorShape(), Schemes: []string{"bearer"},
 	}
 }
 

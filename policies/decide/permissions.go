@@ -32,18 +32,23 @@ func (in *permissionsRequest) tenant() string {
 // anyTenant is the tenant of grants, and of questions, that are about every tenant and none.
 const anyTenant = "*"
 
-// permission is one pair that the subject holds now, and where it comes from. Tenant is empty for objects of no tenant.
-type permission struct {
+// heldPermission is one pair that the subject holds now, and where it comes from. Tenant is empty for objects of no tenant.
+type heldPermission struct {
 	Tenant   string   `json:"tenant"`
 	Resource string   `json:"resource"`
 	Action   string   `json:"action"`
 	Via      []string `json:"via"`
 }
 
+// permissionsReply is all that the subject holds.
+type permissionsReply struct {
+	Permissions []heldPermission `json:"permissions"`
+}
+
 // permissions answers POST /v1/permissions: the pairs, wildcards as they are, for which an evaluation permits.
 func (a *API) permissions(ctx context.Context, r *enforce.Request) (enforce.Resolved, error) {
 	var in permissionsRequest
-	if err := enforce.DecodeJSON(r.Body, &in); err != nil {
+	if err := r.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	switch {
@@ -63,7 +68,7 @@ func (a *API) permissions(ctx context.Context, r *enforce.Request) (enforce.Reso
 			if err != nil {
 				return enforce.Reply{}, err
 			}
-			return enforce.Reply{Status: http.StatusOK, Body: map[string]any{"permissions": held}}, nil
+			return enforce.Reply{Status: http.StatusOK, Body: permissionsReply{Permissions: held}}, nil
 		},
 	}, nil
 }
@@ -72,12 +77,12 @@ func (a *API) permissions(ctx context.Context, r *enforce.Request) (enforce.Reso
 // within the token's scopes that matter in the tenant asked about: preparing them decides nothing. Each is a question of its own.
 func (a *API) effective(
 	ctx context.Context, r *enforce.Request, parent policies.Decision, found asked, tenant string,
-) ([]permission, error) {
+) ([]heldPermission, error) {
 	candidates := a.candidates(found, r.Now)
 	if !found.caller.Self && tenant != anyTenant {
-		candidates = slices.DeleteFunc(candidates, func(p permission) bool { return p.Tenant != tenant && p.Tenant != anyTenant })
+		candidates = slices.DeleteFunc(candidates, func(p heldPermission) bool { return p.Tenant != tenant && p.Tenant != anyTenant })
 	}
-	held := make([]permission, 0, len(candidates))
+	held := make([]heldPermission, 0, len(candidates))
 	for _, candidate := range candidates {
 		question := policies.Question{
 			Entrypoint: policies.EntryDecision, Subject: found.facts, Action: candidate.Action,
@@ -99,7 +104,7 @@ func (a *API) effective(
 
 // candidates are the pairs of grants whose window is open. One whose window is not must not be asked about: as a pattern, it could
 // be covered by another grant that does not give all that it says (an explicit action under a wildcard).
-func (a *API) candidates(found asked, now time.Time) []permission {
+func (a *API) candidates(found asked, now time.Time) []heldPermission {
 	type pair struct{ tenant, resource, action string }
 	sources := map[pair][]string{}
 	add := func(tenant, resource, action, via string) {
@@ -127,12 +132,12 @@ func (a *API) candidates(found asked, now time.Time) []permission {
 			}
 		}
 	}
-	pairs := make([]permission, 0, len(sources))
+	pairs := make([]heldPermission, 0, len(sources))
 	for key, via := range sources {
 		slices.Sort(via)
-		pairs = append(pairs, permission{Tenant: key.tenant, Resource: key.resource, Action: key.action, Via: via})
+		pairs = append(pairs, heldPermission{Tenant: key.tenant, Resource: key.resource, Action: key.action, Via: via})
 	}
-	slices.SortFunc(pairs, func(x, y permission) int {
+	slices.SortFunc(pairs, func(x, y heldPermission) int {
 		return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.Resource, y.Resource), cmp.Compare(x.Action, y.Action))
 	})
 	return pairs

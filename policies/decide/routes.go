@@ -46,27 +46,29 @@ const (
 // AuthZENRoutes are the rows whose errors are AuthZEN's.
 func (a *API) AuthZENRoutes() []enforce.Route {
 	return []enforce.Route{
-		ask(http.MethodPost, "/access/v1/evaluation", a.evaluation),
+		ask(http.MethodPost, "/access/v1/evaluation", a.evaluation, evaluationShape()),
 	}
 }
 
 // Routes are the rows whose errors are problem documents.
 func (a *API) Routes() []enforce.Route {
 	return []enforce.Route{
-		ask(http.MethodPost, "/v1/permissions", a.permissions),
+		ask(http.MethodPost, "/v1/permissions", a.permissions, permissionsShape()),
 	}
 }
 
 // OpenRoutes take no decision.
 func (a *API) OpenRoutes() []enforce.OpenRoute {
 	return []enforce.OpenRoute{
-		{Method: http.MethodGet, Path: "/.well-known/authzen-configuration", Handler: a.configuration},
+		{Method: http.MethodGet, Path: "/.well-known/authzen-configuration", Handler: a.serveConfiguration, Shape: configurationShape()},
 	}
 }
 
-func ask(method, path string, resolve func(context.Context, *enforce.Request) (enforce.Resolved, error)) enforce.Route {
+func ask(
+	method, path string, resolve func(context.Context, *enforce.Request) (enforce.Resolved, error), shape *enforce.Shape,
+) enforce.Route {
 	return enforce.Route{
 		Method: method, Path: path, Entrypoint: policies.EntryAdmin, Type: askType, Action: askAction,
-		Body: enforce.JSONBody, Resolve: resolve,
+		Body: enforce.JSONBody, Resolve: resolve, Shape: shape,
 	}
 }

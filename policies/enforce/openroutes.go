@@ -10,12 +10,14 @@ type OpenRoute struct {
 	Method  string
 	Path    string
 	Handler http.HandlerFunc
+	// Shape says what the row replies.
+	Shape *Shape
 }
 
 // openPath is the closed list of what is served without a decision.
 func openPath(path string) bool {
 	switch path {
-	case "/livez", "/readyz", "/metrics", "/openapi.json", "/docs":
+	case "/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/style.css":
 		return true
 	default:
 		return strings.HasPrefix(path, "/.well-known/") || benchPath(path)

@@ -23,6 +23,8 @@ type Route struct {
 	Query []string
 	// Body says what body the row reads.
 	Body Body
+	// Shape says what the row reads and replies.
+	Shape *Shape
 	// Resolve parses and loads. It fails only as a protocol error; what the caller may do is not its business.
 	Resolve func(ctx context.Context, r *Request) (Resolved, error)
 }
@@ -61,10 +63,15 @@ type Request struct {
 	Now    time.Time
 	// Attempt counts from 0; it is above 0 when a compare-and-swap was lost.
 	Attempt int
+	// Kept is what one attempt made at length and the next ones take over; nil in the first. Nobody else looks at it.
+	Kept any
 	// DecisionID is the id the request's decision will have.
 	DecisionID string
 	// Permission is what the route takes, as a scope writes it: "type:action".
 	Permission string
+
+	asking asking
+	shape  *Shape
 }
 
 // Reply is a successful answer.
@@ -83,6 +90,10 @@ type Plane struct {
 	Authenticator Authenticator
 	// LooseQuery lets unknown query parameters pass, unread.
 	LooseQuery bool
+	// Errors is what errors look like; Schemes name the ways in which a caller authenticates, in the order of preference: "bearer" or
+	// "basic", and "" where a row may be asked without either.
+	Errors  ErrorShape
+	Schemes []string
 	// WriteError maps any error but a denial to a reply. It must not show an unknown error to the caller.
 	WriteError func(w http.ResponseWriter, r *Request, err error)
 	// WriteDenial writes a denial. A decision with Conceal looks like a missing object.

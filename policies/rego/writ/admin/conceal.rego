@@ -19,6 +19,7 @@ concealed if {
 	input.resource.self == false
 	not readable
 	not entrusted
+	not strays
 }
 
 # METADATA

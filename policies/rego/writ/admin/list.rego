@@ -29,8 +29,21 @@ collection if {
 	input.action.name == "read"
 	input.resource.id == ""
 	input.resource.tenant == ""
-	startswith(input.resource.type, "iam/")
+	of_tenants
 }
+
+# METADATA
+# title: Type of tenants
+# description: |
+#   Rows of the type belong to tenants.
+# labels:
+#   rule: admin.of_tenants
+# scope: document
+default of_tenants := false
+
+of_tenants if startswith(input.resource.type, "iam/")
+
+of_tenants if input.resource.type == "audit"
 
 # METADATA
 # title: Reads in every tenant
@@ -50,7 +63,8 @@ reads_everywhere if {
 # METADATA
 # title: Tenants whose rows are read
 # description: |
-#   The tenants in which the caller reads objects of this type. The empty one stands for objects of no tenant.
+#   The tenants in which the caller reads objects of this type. The empty one stands for objects of no tenant, which
+#   in the audit are acts on the whole installation: who is confined to a tenant does not see those.
 # labels:
 #   rule: admin.readable_tenants
 # scope: document
@@ -58,13 +72,28 @@ readable_tenants contains tenant if {
 	some tenant, _ in input.subject.grants
 	tenant != "*"
 	tenant_in_reach(tenant)
+	listable(tenant)
 	lib.held(input.subject.grants, [tenant], input.resource.covers, "read", input.now)
 }
 
 readable_tenants contains tenant if {
 	some tenant in {"", confinement}
 	confinement != ""
+	listable(tenant)
 	lib.held(input.subject.grants, ["*"], input.resource.covers, "read", input.now)
 }
 
 readable_tenants contains "" if system_readable
+
+# METADATA
+# title: Listable rows
+# description: |
+#   Rows of this tenant are listed to callers that it is in reach of.
+# labels:
+#   rule: admin.listable
+# scope: document
+listable(tenant) if tenant != ""
+
+listable(_) if input.resource.type != "audit"
+
+listable(_) if confinement == ""

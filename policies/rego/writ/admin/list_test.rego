@@ -31,6 +31,25 @@ test_lists[note] if {
 		"one tenant named": {
 			"subject": reader("iam/users", ["acme"]), "given": {"resource": {"tenant": "acme"}}, "want": {},
 		},
+		"the audit everywhere": {"subject": reader("audit", ["*"]), "given": lists("audit"), "want": {}},
+		"the audit of the system level": {
+			"subject": reader("audit", [""]), "given": lists("audit"), "want": {"filter": {"tenants": {""}}},
+		},
+		"the audit of one tenant": {
+			"subject": reader("audit", ["acme"]), "given": lists("audit"), "want": {"filter": {"tenants": {"acme"}}},
+		},
+		"the audit everywhere, narrowed token": {
+			"subject": reader("audit", ["*"]), "given": object.union(lists("audit"), in_acme),
+			"want": {"filter": {"tenants": {"acme"}}},
+		},
+		"the audit everywhere, of a tenant": {
+			"subject": object.union(reader("audit", ["*", "", "globex"]), {"tenant": "acme"}), "given": lists("audit"),
+			"want": {"filter": {"tenants": {"acme"}}},
+		},
+		"the audit of the system level, of a tenant": {
+			"subject": object.union(reader("audit", [""]), {"tenant": "acme"}), "given": lists("audit"),
+			"want": {"filter": {"tenants": set()}},
+		},
 		"no type of tenants": {"subject": reader("policies", ["*"]), "given": lists("policies"), "want": {}},
 	}
 	request := asks(tc.subject, object.union(lists("iam/users"), tc.given))

@@ -71,6 +71,7 @@ accepted if {
 	# addressed
 	input.caller.address == "allowed"
 	meant
+	entitled
 	eligible
 }
 
@@ -79,6 +80,7 @@ accepted if {
 	valid
 	addressed
 	meant
+	entitled
 	settled
 	eligible
 }
@@ -102,7 +104,7 @@ acceptable if {
 	not input.resource.type in {
 		"iam/users", "iam/groups", "iam/roles", "iam/tenants", "iam/applications", "iam/sessions", "me",
 	}
-	not revoking_everybody
+	not sweeping
 }
 
 acceptable if {

@@ -45,6 +45,24 @@ placed if confinement == ""
 placed if {
 	input.resource.tenant in {"", confinement}
 	arrives_in_reach
+	not strays
+}
+
+# METADATA
+# title: Naming a tenant out of reach
+# description: |
+#   The request names a tenant that the caller is kept out of, for the object. Whether that tenant exists, and whether the
+#   object does, makes no difference.
+# labels:
+#   rule: admin.strays
+# scope: document
+default strays := false
+
+strays if {
+	confinement != ""
+	named := input.resource.detail.named_tenant
+	not named in {"", confinement}
+	lib.held(input.subject.grants, [confinement, "*"], input.resource.covers, input.action.name, input.now)
 }
 
 # METADATA

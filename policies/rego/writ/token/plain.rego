@@ -17,7 +17,7 @@ plain if {
 			"exists": true, "active": true, "tenant_enabled": true, "grant_types": {"client_credentials": true},
 		},
 		"caller": {"address": "allowed"},
-		"token": {"grant_type": "client_credentials"},
+		"token": {"grant_type": "client_credentials", "nonce": null},
 	})
 
 	# valid, client_valid
@@ -25,6 +25,9 @@ plain if {
 	input.now < input.subject.not_after
 	input.client.not_before <= input.now
 	input.now < input.client.not_after
+
+	# timely
+	data.settings.token.nonce_required == false
 
 	# served
 	input.token.down == {}

@@ -27,6 +27,7 @@ fitting if {
 
 fitting if {
 	input.token.grant_type == "password"
+	input.subject.grant_types.password
 	data.settings.token.application_password
 }
 
@@ -108,4 +109,27 @@ served if {
 	is_object(input.token.down)
 	input.token.audiences_named == false
 	count(audiences) > 0
+}
+
+# METADATA
+# title: The request is of now
+# description: |
+#   A timestamp_nonce lies within its window. One is needed only where policy data demands it. That it is used once is
+#   not a rule but a unique insert, which is remembered for a day: no window is wider.
+# labels:
+#   rule: token.timely
+# scope: document
+default timely := false
+
+timely if {
+	is_null(input.token.nonce)
+	data.settings.token.nonce_required == false
+}
+
+timely if {
+	is_number(input.token.nonce)
+	window := min([data.settings.token.nonce_window_seconds, 86400]) * 1000000000
+	sent := input.token.nonce * 1000000000
+	sent >= input.now - window
+	sent <= input.now + window
 }

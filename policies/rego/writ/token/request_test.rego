@@ -20,7 +20,10 @@ test_grant_types[note] if {
 
 test_settings if {
 	settings := object.union(data.settings, {"token": {"application_password": true, "user_client_credentials": true}})
-	answers(wants(billing, portal, "password", {}), []) with data.settings as settings
+	listing := object.union(billing, {"grant_types": {"password": true}})
+	answers(wants(listing, portal, "password", {}), []) with data.settings as settings
+	answers(wants(billing, portal, "password", {}), ["unauthorized_client"]) with data.settings as settings
+	answers(wants(listing, portal, "password", {}), ["unauthorized_client"])
 	answers(wants(ada, billing, "client_credentials", {}), []) with data.settings as settings
 }
 
@@ -78,4 +81,32 @@ test_what_is_down_is_not_granted if {
 	request := person({"token": {"audiences": ["https://writ.example/runtime", "urn:ledger"], "down": {"urn:ledger": true}}})
 	result := token.result with input as request
 	result.obligations.audience == ["https://writ.example/runtime"]
+}
+
+at(seconds) := seconds * 1000000000
+
+nonced(seconds, sent) := machine({"now": at(seconds), "token": {"nonce": sent}})
+
+test_nonce[note] if {
+	some note, tc in {
+		"now": {"now": 10000, "sent": 10000, "want": []},
+		"at the begin": {"now": 10000, "sent": 9700, "want": []},
+		"at the end": {"now": 10000, "sent": 10300, "want": []},
+		"too old": {"now": 10000, "sent": 9699, "want": ["replayed"]},
+		"too young": {"now": 10000, "sent": 10301, "want": ["replayed"]},
+		"none": {"now": 10000, "sent": null, "want": []},
+	}
+	answers(nonced(tc.now, tc.sent), tc.want)
+}
+
+test_nonce_demanded if {
+	settings := object.union(data.settings, {"token": {"nonce_required": true}})
+	answers(nonced(10000, null), ["replayed"]) with data.settings as settings
+	answers(nonced(10000, 10000), []) with data.settings as settings
+}
+
+test_no_window_is_wider_than_a_day if {
+	settings := object.union(data.settings, {"token": {"nonce_window_seconds": 1000000}})
+	answers(nonced(200000, 113600), []) with data.settings as settings
+	answers(nonced(200000, 113599), ["replayed"]) with data.settings as settings
 }

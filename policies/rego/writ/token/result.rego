@@ -72,6 +72,7 @@ allow if {
 	placed
 	settled
 	served
+	timely
 }
 
 # METADATA

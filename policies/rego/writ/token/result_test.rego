@@ -38,7 +38,7 @@ wants(subject, client, grant_type, given) := object.union(
 		"caller": {"address": "allowed", "tenant": "", "plane": "", "public": false},
 		"token": {
 			"grant_type": grant_type, "named": false, "candidates": ["ledger:read"],
-			"audiences": ["https://writ.example/runtime"], "lifetime": 3600, "tenant": "", "refresh": true, "format": "jwt",
+			"audiences": ["https://writ.example/runtime"], "lifetime": 3600, "nonce": null, "tenant": "", "refresh": true, "format": "jwt",
 			"audiences_named": false, "down": {},
 		},
 		"now": 1000,
@@ -95,7 +95,7 @@ test_nothing_is_permitted_without_input if {
 
 test_every_fact_is_needed[path] if {
 	some path in [
-		"subject", "client", "token", "now", "caller/address", "token/grant_type", "token/lifetime", "token/tenant", "token/down",
+		"subject", "client", "token", "now", "caller/address", "token/grant_type", "token/lifetime", "token/tenant", "token/down", "token/nonce",
 		"subject/exists", "subject/active", "subject/tenant_enabled", "subject/not_before", "subject/not_after", "subject/type",
 		"subject/temporary_password", "client/exists", "client/active", "client/not_after", "client/grant_types", "client/tenant",
 	]

@@ -19,5 +19,6 @@ checks["writ/token"] := [
 	[token.placed, {"stage": 3, "code": "tenant_mismatch", "rule": "token.placed"}],
 	[token.served, {"stage": 3, "code": "audience_down", "rule": "token.served"}],
 	[token.settled, {"stage": 3, "code": "password_change_required", "rule": "token.settled"}],
+	[token.timely, {"stage": 3, "code": "replayed", "rule": "token.timely"}],
 	[token.lasting, {"stage": 3, "code": "outside_validity", "rule": "token.lasting"}],
 ]

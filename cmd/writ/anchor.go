@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/writ-authz/writ/identity"
+)
+
+const (
+	anchorLog = "log"
+	anchorOff = "off"
+	// longestLine bounds a line of an anchor or an export.
+	longestLine = 1 << 20
+	// anchorKey is the member of a log line that holds a checkpoint.
+	anchorKey = "audit_checkpoint"
+)
+
+// openAnchor opens where checkpoints of the audit go beside the store; off is nil.
+func (n *node) openAnchor() (identity.Anchor, error) {
+	switch n.config.AuditAnchor {
+	case anchorOff:
+		return nil, nil
+	case anchorLog:
+		return logAnchor{handler: n.logger.Handler(), now: n.now}, nil
+	}
+	file, err := openAnchorFile(n.config.AuditAnchor)
+	if err != nil {
+		return nil, fmt.Errorf("audit_anchor: %w", err)
+	}
+	n.closers = append(n.closers, closer{"audit anchor", func(context.Context) error { return file.Close() }})
+	return fileAnchor{file}, nil
+}
+
+// openAnchorFile opens a file that is only appended to, making it with mode 0600. One that others can write is no anchor.
+func openAnchorFile(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("%w; name a file that this user can write", plain(err))
+	}
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%s is no regular file", path)
+	case info.Mode().Perm()&0o077 != 0:
+		err = fmt.Errorf("%s has mode %04o, so others can reach it; run: chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// fileAnchor appends lines to a file.
+type fileAnchor struct{ file *os.File }
+
+// Write implements identity.Anchor. The line is one write, so that those of several processes do not mix.
+func (a fileAnchor) Write(_ context.Context, line []byte) error {
+	if _, err := a.file.Write(append(line, '\n')); err != nil {
+		return err
+	}
+	return a.file.Sync()
+}
+
+// logAnchor puts lines into the log stream, whatever the level is: they are no message that somebody may not want.
+type logAnchor struct {
+	handler slog.Handler
+	now     func() time.Time
+}
+
+// Write implements identity.Anchor.
+func (a logAnchor) Write(ctx context.Context, line []byte) error {
+	record := slog.NewRecord(a.now(), slog.LevelInfo, "audit checkpoint", 0)
+	record.AddAttrs(slog.Any(anchorKey, json.RawMessage(line)))
+	return a.handler.Handle(ctx, record)
+}
+
+// readAnchor reads the checkpoints of an anchor file, or of a log with other lines between.
+func readAnchor(path string) ([]identity.Checkpoint, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("--anchor: %w", plain(err))
+	}
+	defer file.Close()
+	var all []identity.Checkpoint
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, longestLine)
+	for lines.Scan() {
+		if c := anchoredIn(lines.Bytes()); c != nil {
+			all = append(all, *c)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("--anchor: %s: %w", path, err)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("--anchor: %s has no checkpoint", path)
+	}
+	return all, nil
+}
+
+// anchoredIn finds the checkpoint in a line: the line itself, or a member of a line of the log in either form.
+func anchoredIn(line []byte) *identity.Checkpoint {
+	if _, text, ok := bytes.Cut(line, []byte(" "+anchorKey+"=")); ok {
+		if prefix, err := strconv.QuotedPrefix(string(text)); err == nil {
+			unquoted, _ := strconv.Unquote(prefix) // what QuotedPrefix returns can be unquoted
+			line = []byte(unquoted)
+		}
+	}
+	var found struct {
+		identity.Checkpoint
+		Logged *identity.Checkpoint `json:"audit_checkpoint"`
+	}
+	switch err := json.Unmarshal(line, &found); {
+	case err != nil:
+		return nil
+	case found.Logged != nil:
+		return found.Logged
+	case found.Chain == "" || found.Signature == nil:
+		return nil
+	}
+	return &found.Checkpoint
+}
