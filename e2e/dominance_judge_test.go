@@ -225,11 +225,7 @@ func (s state) exceeds(u *universe, a *attempt, self bool) (what string, unsure 
 	}
 	if a.kind == "tenants" && !a.has("create") && (a.has("enabled") || a.has("addresses")) && !full {
 		for _, tenant := range []string{"", a.before.id} {
-			for _, g := range []right{
-				{tenant: tenant, resource: "*", action: "*"},
-				{tenant: tenant, resource: "iam/applications", action: "reveal"},
-				{tenant: tenant, resource: "tokens", action: "revoke_all"},
-			} {
+			for _, g := range utmost(tenant) {
 				if !s.covers(u, c, g) {
 					return "the status of all in the tenant", false
 				}
@@ -313,8 +309,7 @@ func (s state) lives(u *universe, t *thing) bits {
 	}
 	var reached bits
 	for _, tenant := range []string{"", t.tenant} {
-		reached.add(u.of(right{tenant: tenant, resource: "*", action: "*"}))
-		reached.add(u.of(right{tenant: tenant, resource: "iam/applications", action: "reveal"}))
+		reached.add(u.sum(utmost(tenant)))
 	}
 	return b.and(reached)
 }

@@ -11,7 +11,7 @@ import (
 // alone: rights are sets of concrete points (tenant, resource, action, instant), and within is set inclusion.
 
 // bits is a set of points.
-type bits [32]uint64
+type bits [36]uint64
 
 func (b *bits) add(o bits) {
 	for i := range b {
@@ -68,14 +68,14 @@ var (
 		"iam/users", "iam/users/x", "iam/applications", "iam/applications/x", "iam/roles", "iam/groups", "iam/tenants", "iam/sessions",
 		"tokens", "keys", "shop", "shop/1", "shop/den", "fresh",
 	}
-	dominanceActions = []string{"read", "write", "delete", "write_scopes", "reset_password", "reveal", "buy"}
+	dominanceActions = []string{"read", "write", "delete", "write_scopes", "reset_password", "reveal", "revoke_all", "buy"}
 	// A year of each interval that the windows of the worlds make.
 	dominanceYears = []int{1, 2090, 2092, 2099}
 )
 
 // explicitHere says that no wildcard gives the action on the resource.
 func explicitHere(resource, action string) bool {
-	return action == "reveal" && (resource == "iam/applications" || strings.HasPrefix(resource, "iam/applications/"))
+	return action == "reveal" && under(resource, "iam/applications") || action == "revoke_all" && under(resource, "tokens")
 }
 
 func under(resource, granted string) bool {
@@ -101,10 +101,11 @@ type thing struct {
 	text             string // a name or a description
 }
 
-func (t *thing) path() string   { return t.kind + "/" + t.id }
-func (t *thing) person() bool   { return t.kind == "users" }
-func (t *thing) identity() bool { return t.kind == "users" || t.kind == "applications" }
-func (t *thing) copied() *thing { c := *t; return &c }
+func (t *thing) path() string     { return t.kind + "/" + t.id }
+func (t *thing) person() bool     { return t.kind == "users" }
+func (t *thing) identity() bool   { return t.kind == "users" || t.kind == "applications" }
+func (t *thing) GoString() string { return t.path() } // as rapid shows it
+func (t *thing) copied() *thing   { c := *t; return &c }
 
 // path names a thing: users/…, roles/….
 type path string
@@ -226,30 +227,38 @@ func (s state) owners(but string) int {
 	return n
 }
 
-// universe has the tenants of one world; all points are over them.
+// universe has the tenants of one world; the index of a point is its bit.
 type universe struct {
 	tenants []string
+	points  []concrete
 	known   map[right]bits
 }
 
-func newUniverse(tenants ...string) *universe {
-	return &universe{tenants: append([]string{"", "fresh"}, tenants...), known: map[right]bits{}}
+type concrete struct {
+	tenant, resource, action string
+	year                     int
 }
 
-// points enumerates; the index of a point is its bit.
-func (u *universe) points(yield func(n int, tenant, resource, action string, year int) bool) {
-	n := 0
+func newUniverse(tenants ...string) *universe {
+	u := &universe{tenants: append([]string{"", "fresh"}, tenants...), known: map[right]bits{}}
 	for _, tenant := range u.tenants {
 		for _, resource := range dominanceResources {
 			for _, action := range dominanceActions {
 				for _, year := range dominanceYears {
-					if !yield(n, tenant, resource, action, year) {
-						return
-					}
-					n++
+					u.points = append(u.points, concrete{tenant, resource, action, year})
 				}
 			}
 		}
+	}
+	return u
+}
+
+// utmost is everything in a tenant, the explicit actions by name.
+func utmost(tenant string) []right {
+	return []right{
+		{tenant: tenant, resource: "*", action: "*"},
+		{tenant: tenant, resource: "iam/applications", action: "reveal"},
+		{tenant: tenant, resource: "tokens", action: "revoke_all"},
 	}
 }
 
@@ -260,7 +269,7 @@ func (u *universe) of(g right) bits {
 		return known
 	}
 	var b bits
-	for n, p := range u.all() {
+	for n, p := range u.points {
 		if (g.tenant == "*" || g.tenant == p.tenant) && under(p.resource, g.resource) && gives(g.action, p.action, p.resource) &&
 			g.from <= p.year && (g.until == 0 || p.year < g.until) {
 			b[n/64] |= 1 << (n % 64)
@@ -268,20 +277,6 @@ func (u *universe) of(g right) bits {
 	}
 	u.known[g] = b
 	return b
-}
-
-type concrete struct {
-	tenant, resource, action string
-	year                     int
-}
-
-func (u *universe) all() []concrete {
-	var out []concrete
-	u.points(func(_ int, tenant, resource, action string, year int) bool {
-		out = append(out, concrete{tenant, resource, action, year})
-		return true
-	})
-	return out
 }
 
 func (u *universe) sum(grants []right) bits {
@@ -304,7 +299,7 @@ func scopesAsRights(scopes []string, tenant string) []right {
 
 // explain names a point of a set.
 func (u *universe) explain(b bits) string {
-	for n, p := range u.all() {
+	for n, p := range u.points {
 		if b[n/64]&(1<<(n%64)) != 0 {
 			return fmt.Sprintf("%s:%s@%q in %d", p.resource, p.action, p.tenant, p.year)
 		}
@@ -327,6 +322,9 @@ type caller struct {
 func (c *caller) String() string {
 	return fmt.Sprintf("%s (basic %t, scoped %t to %v, tenant %q)", c.self, c.basic, c.scoped, c.scopes, c.tenant)
 }
+
+// GoString is how rapid shows it.
+func (c *caller) GoString() string { return c.String() }
 
 func (s state) confined(c *caller) string {
 	if c.tenant != "" {
@@ -364,8 +362,7 @@ func (s state) effective(u *universe, c *caller) bits {
 	var reached bits
 	for _, tenant := range u.tenants {
 		if s.reaches(c, tenant) {
-			reached.add(u.of(right{tenant: tenant, resource: "*", action: "*"}))
-			reached.add(u.of(right{tenant: tenant, resource: "iam/applications", action: "reveal"}))
+			reached.add(u.sum(utmost(tenant)))
 		}
 	}
 	return b.and(reached)

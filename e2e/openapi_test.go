@@ -176,6 +176,13 @@ func (k *contract) finish() []error {
 	}
 	fmt.Fprintf(os.Stdout, "e2e: %d exchanges held to %d OpenAPI documents: %d of %d operations, %d pairs of operation and status; "+
 		"%d with servers that had gone\n", k.held, len(k.documents), len(k.seen), len(total), pairs, k.unread)
+	if left := len(total) - len(k.seen); left > 0 && left < 10 {
+		for name := range total {
+			if k.seen[name] == nil {
+				fmt.Fprintln(os.Stdout, "e2e: never asked:", name)
+			}
+		}
+	}
 	problems := k.problems
 	if k.held > 0 && k.unread > k.held/10 {
 		problems = append(problems, fmt.Errorf("OpenAPI: %d of %d exchanges were held to no document", k.unread, k.held+k.unread))

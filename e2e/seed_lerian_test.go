@@ -107,8 +107,10 @@ func TestSeedL07OneIdentityAndOneAuthenticationPerRequest(t *testing.T) {
 	}
 
 	c.step("any parameter twice")
-	login := []string{"grant_type", "password", "username", u.Username, "password", u.Password, "scope", "me:read", "tenant", "x",
-		"timestamp_nonce", "1", "refresh_token", "x", "anything", "x"}
+	login := []string{
+		"grant_type", "password", "username", u.Username, "password", u.Password, "scope", "me:read", "tenant", "x",
+		"timestamp_nonce", "1", "refresh_token", "x", "anything", "x",
+	}
 	for i := 0; i < len(login); i += 2 {
 		c.as(basic(front.ID, front.Secret)).form("/oauth2/token", fields(append(slices.Clone(login), login[i], login[i+1])...)).
 			wantOAuthError(400, "invalid_request")

@@ -367,19 +367,26 @@ func raiseApplicationEpoch(before, after *storage.Application) {
 
 // askApplication fills the question of a change from one state of an application to another, either of which may be none.
 func (r *Room) askApplication(req *enforce.Request, w *write, v view, before, after *storage.Application, tombstone bool) {
+	r.applicationQuestion(req, w, v, v, before, after, tombstone)
+}
+
+// applicationQuestion is askApplication over two views, of before and of after the change.
+func (r *Room) applicationQuestion(
+	req *enforce.Request, w *write, was, is view, before, after *storage.Application, tombstone bool,
+) {
 	at := before
 	if at == nil {
 		at = after
 	}
 	q := &w.question
-	q.Resource = resource(v, at.ID, at.Tenant, before != nil)
+	q.Resource = resource(was, at.ID, at.Tenant, before != nil)
 	q.Resource.Self = isCaller(req, kindApplication, at.ID)
 	serves := map[string]bool{}
 	if before != nil {
-		q.Resource.Before = policies.NewFacts(applicationFacts(v, before, r.config.Audiences))
+		q.Resource.Before = policies.NewFacts(applicationFacts(was, before, r.config.Audiences))
 	}
 	if after != nil {
-		q.Resource.After = policies.NewFacts(applicationFacts(imagined(v, after.Tenant), after, r.config.Audiences))
+		q.Resource.After = policies.NewFacts(applicationFacts(imagined(is, after.Tenant), after, r.config.Audiences))
 		for _, audience := range after.Serves {
 			serves[audience] = true
 		}
@@ -388,14 +395,14 @@ func (r *Room) askApplication(req *enforce.Request, w *write, v view, before, af
 	w.detail.Tombstone, w.detail.Serves = tombstone, serves
 	w.detail.Anywhere = after != nil && len(after.Addresses) == 0
 	w.detail.Public = after != nil && after.TokenEndpointAuthMethod == byNothing
-	was, is := storage.Application{}, storage.Application{}
+	old, made := storage.Application{}, storage.Application{}
 	if before != nil {
-		was = *before
+		old = *before
 	}
 	if after != nil {
-		is = *after
+		made = *after
 	}
-	w.detail.refer(v, was.Roles, is.Roles, was.Groups, is.Groups)
+	w.detail.refer(is, old.Roles, made.Roles, old.Groups, made.Groups)
 }
 
 func applicationChanges(before, after *storage.Application) []string {

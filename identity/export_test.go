@@ -99,3 +99,6 @@ func (r *Room) FailLogin(ctx context.Context) {
 }
 
 const FailureBurst = failureBurst
+
+// ViewAudit is an entry as replies show it.
+var ViewAudit = viewAudit

@@ -212,32 +212,40 @@ func (r *Room) askGroup(ctx context.Context, req *enforce.Request, w *write, v v
 	if at == nil {
 		at = after
 	}
-	id := storage.GroupID(at.ID)
-	changed := overlay{view: v, groups: map[storage.GroupID]*storage.Group{id: after}}
+	changed := overlay{view: v, groups: map[storage.GroupID]*storage.Group{storage.GroupID(at.ID): after}}
+	w.groupQuestion(v, changed, before, after)
+	if after != nil && w.version == 0 {
+		return nil
+	}
+	return r.countOwners(ctx, &w.question, v, changed, req.Now)
+}
+
+// groupQuestion is askGroup without the count of owners; is is the view with the change.
+func (w *write) groupQuestion(was, is view, before, after *storage.Group) {
+	at := before
+	if at == nil {
+		at = after
+	}
 	q := &w.question
-	q.Resource = resource(v, at.ID, at.Tenant, before != nil)
+	q.Resource = resource(was, at.ID, at.Tenant, before != nil)
 	var d difference
 	if before != nil {
-		q.Resource.Before = policies.NewFacts(groupFacts(v, before))
+		q.Resource.Before = policies.NewFacts(groupFacts(was, before))
 	} else {
 		d.add("create", true)
 		before = &storage.Group{}
 	}
 	if after == nil {
 		q.Resource.Changes = []string{"delete"}
-		return r.countOwners(ctx, q, v, changed, req.Now)
+		return
 	}
-	q.Resource.After = policies.NewFacts(groupFacts(imagined(changed, after.Tenant), after))
+	q.Resource.After = policies.NewFacts(groupFacts(imagined(is, after.Tenant), after))
 	d.add("name", before.Name != after.Name)
 	d.add("description", before.Description != after.Description)
 	d.add("roles", !sameSet(before.Roles, after.Roles))
 	d.add("tenant", before.Tenant != after.Tenant)
 	d.add("protected", before.Protected != after.Protected)
 	q.Resource.Changes = d.names
-	if w.version == 0 {
-		return nil
-	}
-	return r.countOwners(ctx, q, v, changed, req.Now)
 }
 
 func (r *Room) deleteGroup(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {

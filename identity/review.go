@@ -76,6 +76,13 @@ type reviewSecret struct {
 	Unused     bool       `json:"unused"`
 }
 
+// reviewPage is a page of a review. Of the types in Apps the application's own rules decide: a right that covers them is none there
+// by itself, and they may permit what no right covers.
+type reviewPage struct {
+	page[reviewView]
+	Apps []string `json:"apps"`
+}
+
 // review is one page of a review on its way.
 type review struct {
 	room *Room
@@ -117,7 +124,7 @@ func (r *Room) reviewAccess(_ context.Context, req *enforce.Request) (enforce.Re
 				return enforce.Reply{}, err
 			}
 			shown, err := v.page(ctx)
-			return enforce.Reply{Status: http.StatusOK, Body: shown}, err
+			return enforce.Reply{Status: http.StatusOK, Body: reviewPage{page: shown, Apps: present(r.config.PDP.Describe().Apps)}}, err
 		},
 	}, nil
 }
@@ -263,7 +270,7 @@ func (v *review) covered(held []reviewPermission) bool {
 // permissions are the rights, of those that are held now, that an evaluation permits. Which are held is preparation: see candidates
 // in the room policies/decide, which answers the same for one subject.
 func (v *review) permissions(ctx context.Context, subject *policies.Facts) ([]reviewPermission, error) {
-	held := v.candidates(subject.Identity().Grants)
+	held := v.candidates(subject.Identity())
 	permitted := make([]reviewPermission, 0, len(held))
 	for _, p := range held {
 		d, err := v.ask(ctx, &policies.Question{
@@ -283,33 +290,29 @@ func (v *review) permissions(ctx context.Context, subject *policies.Facts) ([]re
 	return permitted, nil
 }
 
-// candidates puts together the grants whose window is open, by what they give.
-func (v *review) candidates(grants []policies.Grant) []reviewPermission {
+// candidates puts together the grants whose window is open, by what they give. One for every tenant is asked about in the tenant of the
+// identity and in none as well: the policies keep an identity of a tenant from all others.
+func (v *review) candidates(identity *policies.Identity) []reviewPermission {
 	type right struct{ tenant, resource, action string }
 	at := map[right]int{}
 	held := []reviewPermission{}
-	for _, g := range grants {
+	for _, g := range identity.Grants {
 		if v.now.Before(g.NotBefore) || !g.NotAfter.IsZero() && !v.now.Before(g.NotAfter) {
 			continue
 		}
-		key := right{g.Tenant, g.Resource, g.Action}
-		i, known := at[key]
-		if !known {
-			i = len(held)
-			at[key] = i
-			held = append(held, reviewPermission{Tenant: g.Tenant, Resource: g.Resource, Action: g.Action})
-			if !g.NotAfter.IsZero() {
-				held[i].NotAfter = &g.NotAfter
+		tenants := []string{g.Tenant}
+		if g.Tenant == string(storage.AnyTenant) && identity.Tenant != "" {
+			tenants = append(tenants, identity.Tenant, "")
+		}
+		for _, tenant := range tenants {
+			key := right{tenant, g.Resource, g.Action}
+			i, known := at[key]
+			if !known {
+				i = len(held)
+				at[key] = i
+				held = append(held, reviewPermission{Tenant: tenant, Resource: g.Resource, Action: g.Action})
 			}
-		}
-		p := &held[i]
-		if !slices.Contains(p.Via, g.Via) {
-			p.Via = append(p.Via, g.Via)
-		}
-		if g.NotAfter.IsZero() {
-			p.NotAfter = nil
-		} else if p.NotAfter != nil && g.NotAfter.After(*p.NotAfter) {
-			p.NotAfter = &g.NotAfter
+			held[i].add(g, !known)
 		}
 	}
 	for i := range held {
@@ -319,6 +322,19 @@ func (v *review) candidates(grants []policies.Grant) []reviewPermission {
 		return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.Resource, y.Resource), cmp.Compare(x.Action, y.Action))
 	})
 	return held
+}
+
+// add counts a grant among the sources of a right.
+func (p *reviewPermission) add(g policies.Grant, first bool) {
+	if !slices.Contains(p.Via, g.Via) {
+		p.Via = append(p.Via, g.Via)
+	}
+	switch {
+	case g.NotAfter.IsZero():
+		p.NotAfter = nil
+	case first, p.NotAfter != nil && g.NotAfter.After(*p.NotAfter):
+		p.NotAfter = &g.NotAfter
+	}
 }
 
 func (v *review) ask(ctx context.Context, q *policies.Question) (policies.Decision, error) {
@@ -337,7 +353,7 @@ func (v *review) reveals(ctx context.Context, subject *policies.Facts, item *rev
 		return v.room.config.PDP.Catalogue().Covers(g.Resource, g.Action, "iam/applications", "reveal") ||
 			g.Action == "reveal" && strings.HasPrefix(g.Resource, "iam/applications/")
 	})
-	if !holds {
+	if !holds || v.room.config.HashOnly {
 		return nil
 	}
 	standing := standing{v.room.directory}

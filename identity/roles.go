@@ -194,30 +194,39 @@ func (r *Room) askRole(ctx context.Context, req *enforce.Request, w *write, v vi
 		at = after
 	}
 	changed := overlay{view: v, roles: map[storage.RoleKey]*storage.Role{storage.RoleKey(at.ID): after}}
+	w.roleQuestion(v, changed, before, after)
+	if after != nil && w.version == 0 {
+		return nil
+	}
+	return r.countOwners(ctx, &w.question, v, changed, req.Now)
+}
+
+// roleQuestion is askRole without the count of owners; is is the view with the change.
+func (w *write) roleQuestion(was, is view, before, after *storage.Role) {
+	at := before
+	if at == nil {
+		at = after
+	}
 	q := &w.question
-	q.Resource = resource(v, at.ID, at.Tenant, before != nil)
+	q.Resource = resource(was, at.ID, at.Tenant, before != nil)
 	var d difference
 	if before != nil {
-		q.Resource.Before = policies.NewFacts(roleFacts(v, before))
+		q.Resource.Before = policies.NewFacts(roleFacts(was, before))
 	} else {
 		d.add("create", true)
 		before = &storage.Role{}
 	}
 	if after == nil {
 		q.Resource.Changes = []string{"delete"}
-		return r.countOwners(ctx, q, v, changed, req.Now)
+		return
 	}
-	q.Resource.After = policies.NewFacts(roleFacts(imagined(changed, after.Tenant), after))
+	q.Resource.After = policies.NewFacts(roleFacts(imagined(is, after.Tenant), after))
 	d.add("description", before.Description != after.Description)
 	d.add("grants", !sameSet(grantKeys(before.Grants), grantKeys(after.Grants)))
 	d.add("inherits", !sameSet(before.Inherits, after.Inherits))
 	d.add("tenant", before.Tenant != after.Tenant)
 	d.add("protected", before.Protected != after.Protected)
 	q.Resource.Changes = d.names
-	if w.version == 0 {
-		return nil
-	}
-	return r.countOwners(ctx, q, v, changed, req.Now)
 }
 
 func (r *Room) deleteRole(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {

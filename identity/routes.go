@@ -73,6 +73,9 @@ func (r *Room) Routes() []enforce.Route {
 		row("DELETE", "/v1/sessions/{sid}", sessions, "delete", r.endSession),
 		row("DELETE", "/v1/tokens", "tokens", "revoke_all", r.revokeAllTokens),
 
+		row("POST", "/v1/import", "iam/imports", "write", r.importMany),
+		row("POST", "/v1/export/verifiers", "iam/verifiers", "export", r.exportVerifiers),
+
 		row("GET", "/v1/catalogue", "catalogue", "read", r.getCatalogue, "q", "group"),
 		row("GET", "/v1/policies", "policies", "read", r.getPolicies),
 

@@ -102,13 +102,20 @@ func rows() map[string]rowCase {
 			denyStatus: 403,
 		},
 
+		"GET /v1/access-review": both("GET", "/v1/access-review", "", 200, 403),
+
 		"GET /v1/sessions":          both("GET", "/v1/sessions", "", 200, 403),
 		"DELETE /v1/sessions":       both("DELETE", "/v1/sessions?subject={user}", "", 204, 404),
 		"DELETE /v1/sessions/{sid}": both("DELETE", "/v1/sessions/session-1", "", 204, 404),
 		"DELETE /v1/tokens":         both("DELETE", "/v1/tokens", "", 204, 403),
 
+		"POST /v1/import":           both("POST", "/v1/import", `{"tenants":[{"id":"globex","name":"Globex"}]}`, 200, 403),
+		"POST /v1/export/verifiers": both("POST", "/v1/export/verifiers", `{"kind":"user"}`, 200, 403),
+
 		"GET /v1/catalogue": both("GET", "/v1/catalogue", "", 200, 403),
 		"GET /v1/policies":  both("GET", "/v1/policies", "", 200, 403),
+
+		"GET /v1/audit": both("GET", "/v1/audit", "", 200, 403),
 
 		"GET /v1/keys":          both("GET", "/v1/keys", "", 200, 403),
 		"POST /v1/keys":         both("POST", "/v1/keys", `{"ring":"access","alg":"ES256"}`, 201, 403),
@@ -160,6 +167,12 @@ func TestEveryRouteHasAPermitAndADeny(t *testing.T) {
 
 func newRowWorld(t *testing.T) *rowWorld {
 	w := &rowWorld{world: newWorld(t)}
+	w.furnish(t)
+	return w
+}
+
+// furnish makes one object of each kind.
+func (w *rowWorld) furnish(t *testing.T) {
 	w.role("ops:viewer", `[{"resource":"ledger","action":"read"}]`)
 	w.root().put("/v1/groups/g1", `{"name":"One"}`).is(201)
 	w.root().put("/v1/tenants/acme", `{"name":"Acme"}`).is(201)
@@ -173,7 +186,6 @@ func newRowWorld(t *testing.T) *rowWorld {
 	s := &storage.Session{Subject: w.user, Client: "portal", LastUsedAt: start(), ExpiresAt: start().AddDate(1, 0, 0)}
 	s.ID = "session-1"
 	must(t, w.store.Insert(t.Context(), s))
-	return w
 }
 
 func (w *rowWorld) check(t *testing.T, what string, r *reply, status int) {

@@ -3,6 +3,7 @@ package identity
 import (
 	"net/http"
 	"reflect"
+	"time"
 
 	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/policies/enforce"
@@ -63,6 +64,15 @@ func parameters(names []string) map[string]enforce.Parameter {
 		"type":         {Description: "Only identities of this type.", Values: []string{kindUser, kindApplication}},
 		"permission":   {Description: "Only who has this right, in whatever tenant; written as a scope: resource:action."},
 		"application":  {Description: "Only who could read a secret of this application."},
+		"actor":        {Description: "Only what this one did: type:id."},
+		"target":       {Description: "Only what was done to this: a kind and an id, such as users/<id>."},
+		"action":       {Description: "Only this action."},
+		"outcome":      {Description: "Only what came out so.", Values: []string{outcomeOK, outcomeRefused, outcomeFailed}},
+		"event":        {Description: "Only what was about to be done, or only what came of it.", Values: []string{eventIntent, eventOutcome}},
+		"chain":        {Description: "Only the entries of this chain."},
+		"decision_id":  {Description: "Only what this decision led to."},
+		"since":        {Description: "Only from this time on.", Type: reflect.TypeFor[time.Time]()},
+		"until":        {Description: "Only before this time.", Type: reflect.TypeFor[time.Time]()},
 		"unused_for": {
 			Description: "Only what was not used for so many days, or has secrets that were not.", Type: reflect.TypeFor[int](), Min: 1,
 			Max: maxUnused,
@@ -84,8 +94,9 @@ func shapes() map[string]enforce.Shape {
 		"GET /v1/catalogue": {Summary: "The known resource types and actions", Replies: replies(enforce.OK[catalogueView]())},
 		"GET /v1/policies":  {Summary: "The policy set that is loaded", Replies: replies(enforce.OK[policies.Description]())},
 		"GET /v1/access-review": {
-			Summary: "Who can do what and by what, who can read which secret, and what nobody uses", Replies: replies(enforce.OK[page[reviewView]]()),
+			Summary: "Who can do what and by what, who can read which secret, and what nobody uses", Replies: replies(enforce.OK[reviewPage]()),
 		},
+		"GET /v1/audit":     {Summary: "List what was changed, revealed and refused", Replies: replies(enforce.OK[page[AuditLine]]())},
 		"DELETE /v1/tokens": {Summary: "Revoke every token there is", Replies: replies(enforce.NoContent())},
 		"GET /v1/sessions":  {Summary: "List sessions", Replies: replies(enforce.OK[page[sessionView]]())},
 		"DELETE /v1/sessions": {

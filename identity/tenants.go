@@ -161,6 +161,19 @@ func (r *Room) askTenant(ctx context.Context, req *enforce.Request, w *write, v 
 		at = after
 	}
 	changed := overlay{view: v, tenants: map[storage.TenantID]*storage.Tenant{storage.TenantID(at.ID): after}}
+	w.tenantQuestion(v, before, after)
+	if after != nil && w.version == 0 {
+		return nil
+	}
+	return r.countOwners(ctx, &w.question, v, changed, req.Now)
+}
+
+// tenantQuestion is askTenant without the count of owners.
+func (w *write) tenantQuestion(v view, before, after *storage.Tenant) {
+	at := before
+	if at == nil {
+		at = after
+	}
 	q := &w.question
 	q.Resource = resource(v, at.ID, "", before != nil)
 	var d difference
@@ -172,7 +185,7 @@ func (r *Room) askTenant(ctx context.Context, req *enforce.Request, w *write, v 
 	}
 	if after == nil {
 		q.Resource.Changes = []string{"delete"}
-		return r.countOwners(ctx, q, v, changed, req.Now)
+		return
 	}
 	q.Resource.After = policies.NewFacts(tenantFacts(after))
 	d.add("name", before.Name != after.Name)
@@ -180,10 +193,6 @@ func (r *Room) askTenant(ctx context.Context, req *enforce.Request, w *write, v 
 	d.add("addresses", !sameSet(before.Addresses, after.Addresses))
 	d.add("protected", before.Protected != after.Protected)
 	q.Resource.Changes = d.names
-	if w.version == 0 {
-		return nil
-	}
-	return r.countOwners(ctx, q, v, changed, req.Now)
 }
 
 func (r *Room) deleteTenant(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {

@@ -347,33 +347,39 @@ func raiseUserEpoch(before, after *storage.User) {
 func (r *Room) askUser(
 	ctx context.Context, req *enforce.Request, w *write, v view, before, after *storage.User, tombstone bool,
 ) error {
+	at := r.userQuestion(req, w, v, v, before, after, tombstone)
+	if before == nil {
+		return nil
+	}
+	return r.countOwners(ctx, &w.question, v, v, req.Now, at.ID)
+}
+
+// userQuestion is askUser over two views, of before and of after the change, without the count of owners.
+func (r *Room) userQuestion(req *enforce.Request, w *write, was, is view, before, after *storage.User, tombstone bool) *storage.User {
 	at := before
 	if at == nil {
 		at = after
 	}
 	q := &w.question
-	q.Resource = resource(v, at.ID, at.Tenant, before != nil)
+	q.Resource = resource(was, at.ID, at.Tenant, before != nil)
 	q.Resource.Self = isCaller(req, kindUser, at.ID)
 	if before != nil {
-		q.Resource.Before = policies.NewFacts(userFacts(v, before))
+		q.Resource.Before = policies.NewFacts(userFacts(was, before))
 	}
 	if after != nil {
-		q.Resource.After = policies.NewFacts(userFacts(imagined(v, after.Tenant), after))
+		q.Resource.After = policies.NewFacts(userFacts(imagined(is, after.Tenant), after))
 	}
 	q.Resource.Changes = userChanges(before, after)
 	w.detail.Tombstone, w.detail.Anywhere = tombstone, after != nil && len(after.Addresses) == 0
-	was, is := storage.User{}, storage.User{}
+	old, made := storage.User{}, storage.User{}
 	if before != nil {
-		was = *before
+		old = *before
 	}
 	if after != nil {
-		is = *after
+		made = *after
 	}
-	w.detail.refer(v, was.Roles, is.Roles, was.Groups, is.Groups)
-	if before == nil {
-		return nil
-	}
-	return r.countOwners(ctx, q, v, v, req.Now, at.ID)
+	w.detail.refer(is, old.Roles, made.Roles, old.Groups, made.Groups)
+	return at
 }
 
 func userChanges(before, after *storage.User) []string {

@@ -39,6 +39,9 @@ type faulty struct {
 	storage.Store
 	calls   atomic.Int64           // but for those of the audit, some of which run beside requests
 	refuse  atomic.Pointer[string] // the name of the kind whose inserts fail
+	hang    atomic.Bool            // inserts of audit entries hang until their context ends
+	spare   atomic.Int64           // so many audit inserts pass before they are refused
+	abort   atomic.Bool            // inserts of audit entries inside transactions fail
 	away    atomic.Bool
 	inTxn   func() // runs before a transaction begins
 	txnOnce sync.Once
@@ -80,7 +83,11 @@ func (f *faulty) Insert(ctx context.Context, r storage.Record) error {
 	case r.Kind().Name != storage.AuditKind.Name:
 		f.calls.Add(1)
 	}
-	if kind := f.refuse.Load(); kind != nil && *kind == r.Kind().Name {
+	if f.hang.Load() && r.Kind().Name == storage.AuditKind.Name {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if kind := f.refuse.Load(); kind != nil && *kind == r.Kind().Name && f.spare.Add(-1) < 0 {
 		return storage.ErrUnavailable
 	}
 	return f.Store.Insert(ctx, r)
@@ -97,7 +104,22 @@ func (f *faulty) Txn(ctx context.Context, fn func(ctx context.Context, tx storag
 	if f.inTxn != nil {
 		f.txnOnce.Do(f.inTxn)
 	}
-	return f.Store.Txn(ctx, fn)
+	return f.Store.Txn(ctx, func(ctx context.Context, tx storage.Tx) error {
+		if f.abort.Load() {
+			tx = aborting{tx}
+		}
+		return fn(ctx, tx)
+	})
+}
+
+// aborting is a transaction that takes no audit entry.
+type aborting struct{ storage.Tx }
+
+func (a aborting) Insert(ctx context.Context, r storage.Record) error {
+	if r.Kind().Name == storage.AuditKind.Name {
+		return storage.ErrUnavailable
+	}
+	return a.Tx.Insert(ctx, r)
 }
 
 // ended remembers the sessions that were ended.
@@ -151,6 +173,7 @@ type world struct {
 	adjust   func(*config)
 	log      *bytes.Buffer
 	clock    atomic.Int64
+	dir      string // of the store
 }
 
 // pdp is opened once: it is immutable and the slowest part of a world.
@@ -178,7 +201,8 @@ func unstarted(t testing.TB, adjust func(*config)) *world {
 	t.Helper()
 	w := &world{t: t, log: &bytes.Buffer{}, adjust: adjust}
 	w.clock.Store(start().UnixNano())
-	store, err := sqlite.Open(t.Context(), sqlite.Config{Dir: filepath.Join(t.TempDir(), "data"), Now: w.now})
+	w.dir = filepath.Join(t.TempDir(), "data")
+	store, err := sqlite.Open(t.Context(), sqlite.Config{Dir: w.dir, Now: w.now})
 	must(t, err)
 	t.Cleanup(func() { _ = store.Close() })
 	w.store, w.sealer = &faulty{Store: store}, sealer(t)

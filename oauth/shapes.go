@@ -42,6 +42,7 @@ func tokenShape() *enforce.Shape {
 			{Name: "username", Description: "Of the grant type password: a username or an id."},
 			{Name: "password", Description: "Of the grant type password."},
 			{Name: "refresh_token", Description: "Of the grant type refresh_token."},
+			{Name: "timestamp_nonce", Description: "Unix seconds, good once and for a short while, where that is demanded."},
 		}, credentialForm()...),
 		Replies: []enforce.ReplyShape{enforce.OK[tokenReply]()},
 	}

@@ -167,6 +167,7 @@ func TestEveryCommandHasAnExampleAndEveryPrinterAnOutput(t *testing.T) {
 		"writ version": true, "writ config show": true, "writ recover": true, "writ token": true, "writ decide": true, "writ whoami": true,
 		"writ policy check": true, "writ policy test": true, "writ policy eval": true,
 		"writ keys list": true, "writ keys rotate": true, "writ keys retire": true,
+		"writ audit verify": true, "writ audit key": true,
 	}
 	var visit func(cmd *cobra.Command)
 	visit = func(cmd *cobra.Command) {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -50,14 +52,19 @@ func documented(listener string, groups []enforce.Group, open []enforce.OpenRout
 		return nil, err
 	}
 	all[first].Handler = static{body: d.JSON, etag: d.ETag, media: "application/json"}.serve
-	all[first+1].Handler = static{body: page, etag: d.ETag, media: "text/html; charset=utf-8", page: true}.serve
-	all[first+2].Handler = static{body: styleSheet, etag: `"` + readBuild().Version + `"`, media: "text/css; charset=utf-8"}.serve
+	all[first+1].Handler = static{body: page, etag: tagFor(page), media: "text/html; charset=utf-8", page: true}.serve
+	all[first+2].Handler = static{body: styleSheet, etag: tagFor(styleSheet), media: "text/css; charset=utf-8"}.serve
 	return all, nil
+}
+
+func tagFor(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + hex.EncodeToString(sum[:16]) + `"`
 }
 
 // renderDocs makes the one page of a listener.
 func renderDocs(listener string, d *enforce.Document) ([]byte, error) {
-	page, err := template.New("docs").Funcs(template.FuncMap{"lower": strings.ToLower}).Parse(docsPage)
+	page, err := template.New("docs").Parse(docsPage)
 	if err != nil {
 		return nil, fmt.Errorf("docs: %w", err)
 	}

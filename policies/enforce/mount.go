@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -237,6 +238,7 @@ func (m *mount) serve(c *gin.Context, plane Plane, row Route) {
 	}
 	defer slot.Release()
 	req.DecisionID = policies.NewDecisionID()
+	req.asking = asking{mount: m, plane: plane, row: row, mu: new(sync.Mutex)}
 	for req.Attempt = 0; req.Attempt < maxAttempts; req.Attempt++ {
 		event.Attempts = req.Attempt + 1
 		if m.attempt(ctx, c.Writer, req, plane, row, slot) {
@@ -414,11 +416,13 @@ func (m *mount) attempt(
 	default:
 		reply, err := resolved.Respond(ctx, decision)
 		if errors.Is(err, ErrRetry) {
+			req.asking.settle(false)
 			w.Header().Del("Decision-Id")
 			return false
 		}
 		event.Outcome = "permit"
 		slot.Write(line)
+		req.asking.settle(true)
 		if err != nil {
 			m.fail(w, req, plane, err)
 			return true

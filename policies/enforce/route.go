@@ -68,7 +68,8 @@ type Request struct {
 	// Permission is what the route takes, as a scope writes it: "type:action".
 	Permission string
 
-	shape *Shape
+	shape  *Shape
+	asking asking
 }
 
 // Reply is a successful answer.

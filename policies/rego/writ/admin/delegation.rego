@@ -353,7 +353,7 @@ referring_in_reach if {
 # title: Appointments
 # description: |
 #   Only a full administrator gives a role that policy data marks as administrative, brings back the id of a
-#   deleted identity, or revokes the tokens of everybody, in so many words or by retiring a key.
+#   deleted identity, or does at one stroke what concerns everybody.
 # labels:
 #   rule: admin.appointed
 # scope: document
@@ -364,8 +364,22 @@ appointed if full_administrator
 appointed if {
 	not promoting
 	not input.resource.detail.tombstone
-	not revoking_everybody
+	not sweeping
 }
+
+# METADATA
+# title: Concerning everybody
+# description: |
+#   The request is about every identity, also those that the caller does not dominate: all tokens are revoked, or the
+#   verifiers of passwords and secrets leave.
+# labels:
+#   rule: admin.sweeping
+# scope: document
+default sweeping := false
+
+sweeping if revoking_everybody
+
+sweeping if input.resource.type == "iam/verifiers"
 
 # METADATA
 # title: Revoking the tokens of everybody

@@ -72,28 +72,28 @@ readable_tenants contains tenant if {
 	some tenant, _ in input.subject.grants
 	tenant != "*"
 	tenant_in_reach(tenant)
-	shown(tenant)
+	listable(tenant)
 	lib.held(input.subject.grants, [tenant], input.resource.covers, "read", input.now)
 }
 
 readable_tenants contains tenant if {
 	some tenant in {"", confinement}
 	confinement != ""
-	shown(tenant)
+	listable(tenant)
 	lib.held(input.subject.grants, ["*"], input.resource.covers, "read", input.now)
 }
 
 readable_tenants contains "" if system_readable
 
 # METADATA
-# title: Shown rows
+# title: Listable rows
 # description: |
-#   Rows of this tenant are shown to callers that it is in reach of.
+#   Rows of this tenant are listed to callers that it is in reach of.
 # labels:
-#   rule: admin.shown
+#   rule: admin.listable
 # scope: document
-shown(tenant) if tenant != ""
+listable(tenant) if tenant != ""
 
-shown(_) if input.resource.type != "audit"
+listable(_) if input.resource.type != "audit"
 
-shown(_) if confinement == ""
+listable(_) if confinement == ""

@@ -102,7 +102,7 @@ acceptable if {
 	not input.resource.type in {
 		"iam/users", "iam/groups", "iam/roles", "iam/tenants", "iam/applications", "iam/sessions", "me",
 	}
-	not revoking_everybody
+	not sweeping
 }
 
 acceptable if {
