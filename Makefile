@@ -59,7 +59,7 @@ e2e: ## journeys against the built binary (E2E_STORE=mongo: on MongoDB, WRIT_TES
 containers: ## the same journeys against the image, on MongoDB or the stand-in, in containers
 	E2E_RUNNER=container E2E_REQUIRE_CONTAINERS=1 go test -count=1 -timeout 30m -v ./e2e
 
-bench: build ## load on the built server against the budgets (Linux, under 5 minutes; ARGS="--scenario PF-02 --markdown FILE --json FILE --profile DIR")
+bench: build ## load on the built server against the budgets (Linux, under 5 minutes; ARGS="--scenario PF-02 --markdown FILE --json FILE --profile DIR"; --scenario PI-02 --seeded DIR for a million users)
 	go build $(VCS) -tags bench -ldflags='-s -w' -o .build/writ-bench ./cmd/writ
 	go build $(VCS) -o .build/bench ./e2e/bench
 	@exec .build/bench $(ARGS)

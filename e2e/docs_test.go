@@ -118,6 +118,24 @@ func TestThePolicyGuideRuns(t *testing.T) {
 	}
 }
 
+// TestTheAdministrationGuideRuns runs every command of the guide to the daily commands, in order.
+func TestTheAdministrationGuideRuns(t *testing.T) {
+	binaryOnly(t)
+	_, blocks := guide(t, "docs/administration.md")
+	public, admin, err := freePorts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := strings.NewReplacer("127.0.0.1:8080", public, "127.0.0.1:8081", admin).
+		Replace(strings.Join(blocks, "\n"))
+	out := runScript(t, script)
+	for _, wanted := range []string{"email: lin@example.com", "blue", "created 0, changed 0, unchanged", "would create 1, change 1; unchanged 0", "created 1, changed 1, unchanged 0"} {
+		if !strings.Contains(out, wanted) {
+			t.Errorf("the guide printed no %s:\n%s", wanted, out)
+		}
+	}
+}
+
 // TestTheConfigurationGuideIsComplete runs its commands and finds every key in it.
 func TestTheConfigurationGuideIsComplete(t *testing.T) {
 	binaryOnly(t)

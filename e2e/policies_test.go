@@ -45,8 +45,13 @@ func TestSeedP01BasicIsForTheAdminListener(t *testing.T) {
 	c.post("/access/v1/evaluation", question("application", a.ID, "read", "iam/groups", "1")).wantUnauthorized()
 	c.as(basic(a.ID, "writ_cs_wrong-secret-of-some-length")).get("/v1/groups").wantUnauthorized()
 	c.as(basic(u.Username, u.Password)).get("/v1/groups").wantUnauthorized()
-	c.as(basic(serving.ID, serving.Secret)).get("/v1/groups").wantUnauthorized()
-	c.as(basic(runtimeOnly.ID, runtimeOnly.Secret)).get("/v1/groups").wantUnauthorized()
+	for _, path := range []string{"/v1/groups", "/v1/groups/" + unique("none"), "/v1/me"} {
+		c.as(basic(serving.ID, serving.Secret)).get(path).wantUnauthorized().want("/code", "basic_not_accepted").
+			wantNaming("decision_id")
+	}
+	c.as(basic(runtimeOnly.ID, runtimeOnly.Secret)).get("/v1/groups").wantUnauthorized().want("/code", "wrong_audience")
+	c.get("/v1/me").wantUnauthorized().want("/code", "basic_not_accepted")
+	c.as(bearer(c.token(runtimeOnly))).get("/v1/me").wantStatus(200)
 }
 
 func TestSeedP02TokenAliasesAreOneHandler(t *testing.T) {

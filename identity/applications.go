@@ -344,6 +344,12 @@ func (r *Room) saveApplication(
 		}
 		return saveRecord(ctx, tx, next, creating, tombstone)
 	}
+	w.after = func(context.Context) error {
+		if creating {
+			r.machines.welcome(id)
+		}
+		return nil
+	}
 	w.reply = func() enforce.Reply {
 		shown := viewApplication(next)
 		if !creating {

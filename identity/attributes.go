@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"slices"
 	"time"
 
 	"github.com/writ-authz/writ/policies"
@@ -133,10 +134,14 @@ func (f *flattening) addGroup(id storage.GroupID) {
 	}
 }
 
-// identityFacts fills what users and applications have in common.
-func identityFacts(v view, kind, id string, i *storage.Identity) policies.Identity {
-	w := windowOf(i.NotBefore, i.NotAfter)
-	flat := newFlattening(v, w)
+// flattened are the rights of an identity, with the roles and groups that they come from.
+type flattened struct {
+	roles, groups []string
+	grants        []policies.Grant
+}
+
+func flatten(v view, i *storage.Identity) flattened {
+	flat := newFlattening(v, windowOf(i.NotBefore, i.NotAfter))
 	flat.add(i.Grants, "own")
 	for _, key := range i.Roles {
 		flat.addRole(key, "role:"+string(key))
@@ -146,9 +151,15 @@ func identityFacts(v view, kind, id string, i *storage.Identity) policies.Identi
 		flat.addGroup(group)
 		groups = append(groups, string(group))
 	}
+	return flattened{roles: flat.roles, groups: groups, grants: slices.Clone(flat.grants)} // a copy as long as it must be, because it is kept
+}
+
+// identityFacts fills what users and applications have in common.
+func identityFacts(v view, kind, id string, i *storage.Identity, flat flattened) policies.Identity {
+	w := windowOf(i.NotBefore, i.NotAfter)
 	return policies.Identity{
 		Type: kind, ID: id, Exists: true, Tenant: string(i.Tenant), TenantEnabled: tenantEnabled(v, i.Tenant),
-		NotBefore: w.from, NotAfter: w.until, Protected: i.Protected, Groups: groups, Roles: flat.roles, Grants: flat.grants,
+		NotBefore: w.from, NotAfter: w.until, Protected: i.Protected, Groups: flat.groups, Roles: flat.roles, Grants: flat.grants,
 		Attributes: i.Attributes,
 	}
 }
@@ -163,14 +174,24 @@ func tenantEnabled(v view, id storage.TenantID) bool {
 }
 
 func userFacts(v view, u *storage.User) policies.Identity {
-	i := identityFacts(v, kindUser, u.ID, &u.Identity)
+	return userFactsOf(v, u, flatten(v, &u.Identity))
+}
+
+// userFactsOf are the facts of a user whose rights are known.
+func userFactsOf(v view, u *storage.User, flat flattened) policies.Identity {
+	i := identityFacts(v, kindUser, u.ID, &u.Identity, flat)
 	i.Active = u.SuspendedAt == nil
 	i.TemporaryPassword = u.Password.Temporary
 	return i
 }
 
 func applicationFacts(v view, a *storage.Application, audiences []string) policies.Identity {
-	i := identityFacts(v, kindApplication, a.ID, &a.Identity)
+	return applicationFactsOf(v, a, audiences, flatten(v, &a.Identity))
+}
+
+// applicationFactsOf are the facts of an application whose rights are known.
+func applicationFactsOf(v view, a *storage.Application, audiences []string, flat flattened) policies.Identity {
+	i := identityFacts(v, kindApplication, a.ID, &a.Identity, flat)
 	i.Active = a.IsActive
 	i.Scopes = a.Scopes
 	i.Audiences = a.Audiences

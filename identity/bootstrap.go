@@ -429,10 +429,10 @@ func (d *declaring) there(ctx context.Context, into storage.Record, target, id s
 func (d *declaring) password(ctx context.Context, in *userPut, u *storage.User, base string) (storage.Password, string, error) {
 	at := storage.Time(d.room.config.Now())
 	switch {
-	case in.PasswordHash.Set && !in.PasswordHash.Null:
-		state, err := importedPassword(&in.userFields, base, at)
+	case given(in.PasswordHash):
+		state, err := importedPassword(&in.userFields, base, chosenState(at))
 		return state, "", err
-	case in.Password.Set && !in.Password.Null:
+	case given(in.Password):
 		normal, err := d.room.acceptPassword(in.Password.Value, base+"/password", u, "")
 		if err != nil {
 			return storage.Password{}, "", err
@@ -446,8 +446,8 @@ func (d *declaring) password(ctx context.Context, in *userPut, u *storage.User, 
 		}
 		return storage.Password{Verifier: verifier, ChangedAt: &at}, "", nil
 	default:
-		temporary, state, err := d.room.newTemporaryPassword(ctx, at)
-		return state, temporary, err
+		made, err := d.room.makeTemporary(ctx, d.room.temporaryState(at))
+		return made.state, made.temporary, err
 	}
 }
 

@@ -46,6 +46,8 @@ type directory struct {
 	servers map[string][]string
 	// generation moves with every role, group and tenant: facts flattened before are flattened anew when they are wanted.
 	generation uint64
+	shared     sharedRights
+	givers     givers
 }
 
 // entry is one identity with its facts, which are made when they are first wanted in a generation.
@@ -59,6 +61,7 @@ type entry struct {
 type factsAt struct {
 	generation uint64
 	subject    *enforce.Subject
+	rights     *rightsSet // which only those who have it keep
 }
 
 func newDirectory(store storage.Reader, audiences []string, users int) *directory {
@@ -66,7 +69,7 @@ func newDirectory(store storage.Reader, audiences []string, users int) *director
 		store: store, audiences: audiences, users: newUserCache(users),
 		applications: map[string]*entry{}, roles: map[storage.RoleKey]*storage.Role{},
 		groups: map[storage.GroupID]*storage.Group{}, tenants: map[storage.TenantID]*storage.Tenant{},
-		servers: map[string][]string{},
+		servers: map[string][]string{}, givers: newGivers(),
 	}
 }
 
@@ -80,8 +83,8 @@ func (d *directory) load(ctx context.Context) (int64, error) {
 	defer d.mu.Unlock()
 	err = errors.Join(
 		each(ctx, d.store, func(a *storage.Application) { d.putApplication(a.ID, a) }),
-		each(ctx, d.store, func(r *storage.Role) { d.roles[storage.RoleKey(r.ID)] = r }),
-		each(ctx, d.store, func(g *storage.Group) { d.groups[storage.GroupID(g.ID)] = g }),
+		each(ctx, d.store, func(r *storage.Role) { d.putRole(storage.RoleKey(r.ID), r) }),
+		each(ctx, d.store, func(g *storage.Group) { d.putGroup(storage.GroupID(g.ID), g) }),
 		each(ctx, d.store, func(t *storage.Tenant) { d.tenants[storage.TenantID(t.ID)] = t }),
 		d.loadEpoch(ctx, d.store),
 	)
@@ -129,11 +132,11 @@ func (d *directory) apply(ctx context.Context, r storage.Reader, item storage.Ch
 		})
 	case storage.RoleKind.Name:
 		return reload(ctx, r, item.ID, func(record *storage.Role) {
-			d.change(func() { put(d.roles, storage.RoleKey(item.ID), record, record == nil) })
+			d.change(func() { d.putRole(storage.RoleKey(item.ID), record) })
 		})
 	case storage.GroupKind.Name:
 		return reload(ctx, r, item.ID, func(record *storage.Group) {
-			d.change(func() { put(d.groups, storage.GroupID(item.ID), record, record == nil) })
+			d.change(func() { d.putGroup(storage.GroupID(item.ID), record) })
 		})
 	case storage.TenantKind.Name:
 		return reload(ctx, r, item.ID, func(record *storage.Tenant) {
@@ -163,6 +166,18 @@ func put[K comparable, V any](in map[K]V, key K, value V, gone bool) {
 		return
 	}
 	in[key] = value
+}
+
+// putRole puts a role, nil if it is gone, in the place of the one before it; d.mu is held.
+func (d *directory) putRole(key storage.RoleKey, role *storage.Role) {
+	d.givers.role(key, d.roles[key], role)
+	put(d.roles, key, role, role == nil)
+}
+
+// putGroup is the same for a group.
+func (d *directory) putGroup(id storage.GroupID, group *storage.Group) {
+	d.givers.group(id, d.groups[id], group)
+	put(d.groups, id, group, group == nil)
 }
 
 // putApplication puts an application, nil if it is gone, in the place of the one before it; d.mu is held.
@@ -202,6 +217,7 @@ func (d *directory) change(f func()) {
 	defer d.mu.Unlock()
 	f()
 	d.generation++
+	d.shared.forget()
 }
 
 // mirror is the directory as a view; d.mu is held while it is used.
@@ -266,22 +282,26 @@ func (d *directory) subject(e *entry) *enforce.Subject {
 	}
 	s := &enforce.Subject{}
 	var facts policies.Identity
+	var rights *rightsSet
 	var tenant storage.TenantID
-	if e.user != nil {
-		facts = userFacts(mirror{d}, e.user)
-		s.Name, s.Epoch, tenant = e.user.Username, e.user.Epoch, e.user.Tenant
+	if u := e.user; u != nil {
+		rights = d.shared.of(mirror{d}, &u.Identity)
+		facts = userFactsOf(mirror{d}, u, rights.flattened)
+		s.Name, s.Epoch, tenant = u.Username, u.Epoch, u.Tenant
 	} else {
-		facts = applicationFacts(mirror{d}, e.application, d.audiences)
-		s.Name, s.Epoch, tenant = e.application.Name, e.application.Epoch, e.application.Tenant
+		a := e.application
+		rights = d.shared.of(mirror{d}, &a.Identity)
+		facts = applicationFactsOf(mirror{d}, a, d.audiences, rights.flattened)
+		s.Name, s.Epoch, tenant = a.Name, a.Epoch, a.Tenant
 	}
-	s.Type, s.ID, s.Facts = facts.Type, facts.ID, policies.NewFacts(facts)
+	s.Type, s.ID, s.Facts = facts.Type, facts.ID, policies.NewSharedFacts(facts, rights.rights)
 	if e.addresses != nil {
 		s.Allowed = append(s.Allowed, e.addresses)
 	}
 	if t := d.tenants[tenant]; t != nil && t.Addresses != nil {
 		s.Allowed = append(s.Allowed, prefixes(t.Addresses))
 	}
-	e.facts.Store(&factsAt{generation: d.generation, subject: s})
+	e.facts.Store(&factsAt{generation: d.generation, subject: s, rights: rights})
 	return s
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -297,5 +299,51 @@ func TestARestartLoadsTheSameMirror(t *testing.T) {
 	}
 	if !strings.Contains(w.root().get("/v1/groups/g1").is(200).body, `"permissions":[{"resource":"ledger"`) {
 		t.Fatal("the group shows its permissions")
+	}
+}
+
+// Who has the same roles, groups and window shares the rights, which are most of what is kept of a user.
+func TestPI04WhoHasTheSameRightsSharesThem(t *testing.T) {
+	w := newWorld(t)
+	w.role("ops:viewer", `[{"resource":"ledger","action":"read"},{"resource":"jobs","action":"read"}]`)
+	w.root().put("/v1/groups/g1", `{"name":"One","roles":["ops:viewer"]}`).is(201)
+	first := func(id string) *policies.Grant {
+		s, err := w.room.Subject(t.Context(), "user", id)
+		must(t, err)
+		return &s.Facts.Identity().Grants[0]
+	}
+	ada, bob := w.user("ada", `,"roles":["ops:viewer"]`), w.user("bob", `,"roles":["ops:viewer"]`)
+	others := map[string]string{
+		"own grant": w.user("eve", `,"roles":["ops:viewer"],"grants":[{"resource":"x","action":"read"}]`),
+		"window":    w.user("tom", `,"roles":["ops:viewer"],"not_after":"2030-01-01T00:00:00Z"`),
+		"group":     w.user("joe", `,"groups":["g1"]`),
+		"both":      w.user("sue", `,"roles":["ops:viewer"],"groups":["g1"]`),
+	}
+	before := first(ada)
+	if before != first(bob) {
+		t.Fatal("two users with the same role do not share its rights")
+	}
+	for name, id := range others {
+		if first(id) == before {
+			t.Errorf("%s: shares the rights of those who have the role alone", name)
+		}
+	}
+	w.root().patch("/v1/roles/ops:viewer", `{"grants":[{"resource":"ledger","action":"write"}]}`).is(200)
+	for _, id := range []string{ada, bob} {
+		if diff := cmp.Diff([]string{" ledger write via role:ops:viewer [0,0)"}, w.flat("user", id)); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+	if first(ada) != first(bob) {
+		t.Fatal("they no longer share after the role was edited")
+	}
+	for _, id := range append(slices.Collect(maps.Values(others)), ada, bob) {
+		w.root().del("/v1/users/" + id).is(204)
+	}
+	w.root().get("/v1/users").is(200)
+	for deadline := time.Now().Add(time.Minute); w.room.SharedRights() > 1; runtime.GC() { // root's are left
+		if time.Now().After(deadline) {
+			t.Fatalf("%d sets of rights are kept for nobody", w.room.SharedRights())
+		}
 	}
 }

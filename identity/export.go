@@ -17,19 +17,25 @@ const exportPage = 500
 
 // verifierView is what the passwords and secrets of one identity are verified with, in the form that an import takes.
 type verifierView struct {
-	ID           string         `json:"id"`
-	PasswordHash string         `json:"password_hash,omitempty"`
-	Secrets      []importSecret `json:"secrets,omitempty"`
+	ID           string           `json:"id"`
+	PasswordHash string           `json:"password_hash,omitempty"`
+	Secrets      []exportedSecret `json:"secrets,omitempty"`
 }
+
+// exportFields says of which kind verifiers are wanted, and behind which id the page begins.
+type exportFields struct {
+	Kind  string `json:"kind"`
+	After string `json:"after"`
+}
+
+// exportedSecret has the members of importSecret.
+type exportedSecret importSecret
 
 // exportVerifiers answers with verifiers, page by page. The order is the property: decided, written down, only then read. Protected
 // identities are not part of an export; neither is a temporary password, which its owner may use once.
 func (r *Room) exportVerifiers(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	var in struct {
-		Kind  string `json:"kind"`
-		After string `json:"after"`
-	}
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	var in exportFields
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	if !slices.Contains([]string{kindUser, kindApplication}, in.Kind) {
@@ -59,7 +65,7 @@ func (r *Room) exportVerifiers(_ context.Context, req *enforce.Request) (enforce
 			if err := done(ctx, outcomeOK, ""); err != nil {
 				return enforce.Reply{}, err
 			}
-			return noStore(enforce.Reply{Status: http.StatusOK, Body: map[string]any{"items": items, "next": next}}), nil
+			return noStore(enforce.Reply{Status: http.StatusOK, Body: page[verifierView]{Items: items, Next: next}}), nil
 		},
 		Denied: func(ctx context.Context, d policies.Decision) error { return r.refuse(ctx, entry(d), d) },
 	}, nil
@@ -91,10 +97,10 @@ func (r *Room) verifiersOf(ctx context.Context, kind, after string) (items []ver
 	return items, next, nil
 }
 
-func secretsOf(a *storage.Application) []importSecret {
-	secrets := make([]importSecret, len(a.Secrets))
+func secretsOf(a *storage.Application) []exportedSecret {
+	secrets := make([]exportedSecret, len(a.Secrets))
 	for n, s := range a.Secrets {
-		secrets[n] = importSecret{
+		secrets[n] = exportedSecret{
 			ID: s.ID, Verifier: s.Verifier, Label: s.Label, CreatedAt: &a.Secrets[n].CreatedAt, NotBefore: s.NotBefore, ExpiresAt: s.ExpiresAt,
 			RevokedAt: s.RevokedAt,
 		}

@@ -95,10 +95,27 @@ func PBKDF2SHA256(password string, salt []byte, rounds, size int) []byte {
 
 // FailLogin writes down that somebody did not prove a password.
 func (r *Room) FailLogin(ctx context.Context) {
-	r.logins.failed(ctx, loginAction, nil, digest{1}, faultWrong)
+	u := &storage.User{}
+	u.ID = "0193d4c2-7f00-7000-8000-0000000000aa"
+	r.logins.failed(ctx, loginAction, u, digest{1}, faultWrong)
 }
-
-const FailureBurst = failureBurst
 
 // ViewAudit is an entry as replies show it.
 var ViewAudit = viewAudit
+
+// FailUnknown is FailLogin for a name that nobody has.
+func (r *Room) FailUnknown(ctx context.Context) {
+	r.logins.failed(ctx, loginAction, nil, digest{1}, faultUnknown)
+}
+
+const (
+	FailureBurst = failureBurst
+	UnknownBurst = unknownBurst
+)
+
+// SharedRights is how many sets of rights are in memory.
+func (r *Room) SharedRights() int {
+	r.directory.shared.mu.Lock()
+	defer r.directory.shared.mu.Unlock()
+	return len(r.directory.shared.sets)
+}

@@ -178,7 +178,7 @@ type importing struct {
 // PUT of it would ask. One transaction takes all of them or none.
 func (r *Room) importMany(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	var in importBody
-	if err := enforce.DecodeJSON(req.Body, &in); err != nil {
+	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
 	switch n := in.count(); {
@@ -296,7 +296,7 @@ func (b *importing) settle(i *importItem, c *checker, typ string, version int64,
 	i.Version = version
 	q := &i.w.question
 	q.Action, q.Resource.Type = "write", typ
-	i.w.detail.Conditional = want.Version.Set || version == 0
+	i.w.detail.Conditional, i.w.detail.NamedTenant = want.Version.Set || version == 0, i.tenant.Value
 	q.Resource.AfterDetail = i.w.detail.json()
 	switch {
 	case version == 0:
@@ -510,7 +510,7 @@ func (b *importing) password(i *importItem, in *importUser, base string, current
 	if !in.PasswordHash.Set || in.PasswordHash.Null {
 		return nil
 	}
-	state, err := importedPassword(&in.userFields, base, b.req.Now)
+	state, err := importedPassword(&in.userFields, base, chosenState(b.req.Now))
 	switch {
 	case err != nil:
 		i.fault = err
@@ -660,8 +660,8 @@ func (c *checker) verifiers(f enforce.Field[[]importSecret], a *storage.Applicat
 			c.bad("bad_window", at+"/expires_at", "expires_at must be later than not_before")
 		}
 		record := storage.Secret{
-			ID: given.ID, Verifier: given.Verifier, Label: given.Label, CreatedAt: c.now, NotBefore: storedTime(given.NotBefore),
-			ExpiresAt: storedTime(given.ExpiresAt), RevokedAt: storedTime(given.RevokedAt),
+			ID: given.ID, Verifier: given.Verifier, Label: given.Label, CreatedAt: c.now, NotBefore: asStored(given.NotBefore),
+			ExpiresAt: asStored(given.ExpiresAt), RevokedAt: asStored(given.RevokedAt),
 		}
 		if given.CreatedAt != nil {
 			record.CreatedAt = storage.Time(*given.CreatedAt)
@@ -671,7 +671,7 @@ func (c *checker) verifiers(f enforce.Field[[]importSecret], a *storage.Applicat
 	return kept
 }
 
-func storedTime(t *time.Time) *time.Time {
+func asStored(t *time.Time) *time.Time {
 	if t == nil {
 		return nil
 	}
@@ -809,7 +809,9 @@ func (b *importing) apply(ctx context.Context, d policies.Decision, w *write) er
 		var refusal *denial
 		switch {
 		case errors.As(i.late, &refusal):
-			entry := entryOf(b.req, d, &write{action: w.action, target: orElse(i.target, w.target), version: i.w.version, many: true})
+			entry := entryOf(b.req, d, &write{
+				action: w.action, target: orElse(i.target, w.target), question: i.w.question, many: true,
+			})
 			if err := b.room.refuse(ctx, entry, refusal.decision); err != nil {
 				return err
 			}

@@ -31,7 +31,11 @@ const (
 	loginQueue = 1024
 	// failureBurst and failureRefill bound the failures that are written down, whoever tries whatever from wherever; failureRefill is
 	// the time for one more. A flood is counted, and does not fill the store.
-	failureBurst  = 600
+	failureBurst = 600
+	// unknownBurst is how much of it failures at names that nobody has may take, failureQueue how much of the queue all failures: a
+	// flood of names hides neither what happens to users nor who came in.
+	unknownBurst  = failureBurst / 2
+	failureQueue  = loginQueue / 2
 	failureRefill = time.Second
 )
 
@@ -81,7 +85,11 @@ func (l *logins) failed(ctx context.Context, action string, user *storage.User, 
 	l.counts[fault]++
 	now := l.now()
 	level := max(0, l.failures.failures-float64(now.Sub(l.failures.at))/float64(failureRefill))
-	if level > failureBurst-1 {
+	most := failureBurst
+	if user == nil {
+		most = unknownBurst
+	}
+	if level > float64(most-1) || len(l.queue) >= failureQueue {
 		l.missing, l.lost = l.missing+1, l.lost+1
 		return
 	}
@@ -175,6 +183,27 @@ func (l *logins) figures() (counts map[string]int64, lost int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return maps.Clone(l.counts), l.lost
+}
+
+// tellMissing writes down, at the end, how many entries are missing that no later entry tells of.
+func (l *logins) tellMissing(ctx context.Context) error {
+	l.mu.Lock()
+	missing := l.missing
+	l.missing = 0
+	l.mu.Unlock()
+	if missing == 0 {
+		return nil
+	}
+	err := l.audit.append(ctx, storage.AuditEntry{
+		Event: eventOutcome, Actor: "system", Action: unwrittenAction, Target: "logins/" + strconv.FormatInt(missing, 10),
+		Outcome: outcomeFailed,
+	})
+	if err != nil {
+		l.mu.Lock()
+		l.missing += missing
+		l.mu.Unlock()
+	}
+	return err
 }
 
 // wait returns when nothing is left to write.

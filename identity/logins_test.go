@@ -149,3 +149,28 @@ func TestAWrongPresentPasswordIsAudited(t *testing.T) {
 	last := entries[len(entries)-1]
 	equal(t, "entry", last.Action+" "+last.Reason+" "+last.Target, "me:password wrong_password users/"+id)
 }
+
+func TestAFloodOfNamesHidesNoFailureOfAUserAndNoLogin(t *testing.T) {
+	w := newWorld(t)
+	w.user("ada", "")
+	for range 2000 {
+		w.room.FailUnknown(t.Context())
+		w.room.Close()
+	}
+	equal(t, "entries of the flood", len(w.logins()), identity.UnknownBurst)
+	equal(t, "unwritten", w.room.Figures().UnwrittenLogins, 2000-identity.UnknownBurst)
+	_ = w.check(strangers, "ada", "wrong")
+	must(t, w.check(home, "ada", goodPassword))
+	entries := w.logins()
+	got := entries[len(entries)-2].Reason + " " + entries[len(entries)-1].Outcome
+	equal(t, "the last two entries", got, "wrong_password ok")
+	for range 3 {
+		w.room.FailUnknown(t.Context())
+	}
+	w.room.Close()
+	must(t, w.room.TellMissing(t.Context()))
+	must(t, w.room.TellMissing(t.Context()))
+	entries = w.logins()
+	last := entries[len(entries)-1]
+	equal(t, "what the end tells", last.Action+" "+last.Target, "login:unwritten logins/3")
+}

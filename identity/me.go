@@ -210,8 +210,8 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 	if before == nil {
 		before = &storage.User{}
 	}
-	// The slow hashes come before the sequence is read: see prepare.
-	proof, state, unchanged, err := r.provePassword(ctx, req, before, in.Current, in.New)
+	// The slow hash comes before the sequence is read: a change that waits for it would be decided on a state that has moved.
+	proof, err := r.provePassword(ctx, req, before, in.Current)
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
@@ -224,7 +224,6 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 	w.question = oneself(v, req)
 	w.question.Resource.Changes = []string{"password"}
 	w.question.Resource.Proof = proof
-	w.late = unchanged // only to who may replace it: to others it would tell whether a guess is right
 	current, err := r.storedUser(ctx, req.Caller.ID)
 	if err != nil {
 		return enforce.Resolved{}, fmt.Errorf("read the caller: %w", err)
@@ -236,8 +235,16 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 		return enforce.Resolved{}, fmt.Errorf("the password changed meanwhile: %w", enforce.ErrRetry)
 	}
 	next := *current
-	next.Password = state
+	next.Password = chosenState(req.Now)
 	next.Epoch++
+	w.prepare = func(ctx context.Context) error {
+		state := next.Password
+		made, err := once(req, current.Password.Verifier, func() (madePassword, error) {
+			return r.anotherPassword(ctx, req, current, in.New, state)
+		})
+		next.Password = made.state
+		return err
+	}
 	w.version, w.meta = current.Version, current.Meta
 	w.question.Resource.Before = policies.NewFacts(userFacts(v, current))
 	w.question.Resource.After = policies.NewFacts(userFacts(v, &next))
@@ -264,44 +271,47 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 	return r.change(req, w), nil
 }
 
-// provePassword says how the present password was proved and makes the state of the new one. A wrong present one is a 400. A new one
-// that is the old one is unchanged, which is a 400 too, but for those alone who may replace it: it would leave a temporary password in
-// use. The hashes are the same for all.
-func (r *Room) provePassword(
-	ctx context.Context, req *enforce.Request, u *storage.User, current enforce.Field[string], fresh string,
-) (proof string, state storage.Password, unchanged, err error) {
+// provePassword says how the present password was proved. A wrong one is a 400.
+func (r *Room) provePassword(ctx context.Context, req *enforce.Request, u *storage.User, current enforce.Field[string]) (string, error) {
+	if !given(current) {
+		return "none", nil
+	}
+	attempt, err := r.people.admit(u.UsernameKey, current.Value, req.Caller.Address)
+	if err != nil {
+		return "", err
+	}
+	defer attempt.done()
+	ok, err := r.verifyPassword(ctx, u.Password.Verifier, current.Value)
+	if err != nil {
+		return "", err
+	}
+	if !ok {
+		if attempt.failed() {
+			r.logins.failed(ctx, "me:password", u, attempt.name(), faultWrong)
+		}
+		return "", enforce.BadRequest("wrong_password", "/current_password", "this is not the present password")
+	}
+	attempt.succeeded()
+	return "password", nil
+}
+
+// anotherPassword makes the new password of a user who may replace it. One that is the old one would leave a temporary password in use;
+// that is told to nobody else, because it says whether a guess is right.
+func (r *Room) anotherPassword(
+	ctx context.Context, req *enforce.Request, u *storage.User, fresh string, state storage.Password,
+) (madePassword, error) {
 	normal, err := r.acceptPassword(fresh, "/new_password", u, req.Caller.ClientID)
 	if err != nil {
-		return "", storage.Password{}, nil, err
-	}
-	proof = "none"
-	if current.Set && !current.Null {
-		attempt, err := r.people.admit(u.UsernameKey, current.Value, req.Caller.Address)
-		if err != nil {
-			return "", storage.Password{}, nil, err
-		}
-		ok, err := r.verifyPassword(ctx, u.Password.Verifier, current.Value)
-		if err != nil {
-			return "", storage.Password{}, nil, err
-		}
-		if !ok {
-			if attempt.failed() {
-				r.logins.failed(ctx, "me:password", u, attempt.name(), faultWrong)
-			}
-			return "", storage.Password{}, nil, enforce.BadRequest("wrong_password", "/current_password", "this is not the present password")
-		}
-		attempt.succeeded()
-		proof = "password"
+		return madePassword{}, err
 	}
 	same, err := r.verifyPassword(ctx, u.Password.Verifier, normal)
 	if err != nil {
-		return "", storage.Password{}, nil, err
+		return madePassword{}, err
 	}
 	if same {
-		unchanged = enforce.BadRequest("same_password", "/new_password", "this is the present password; choose another")
+		return madePassword{}, enforce.BadRequest("same_password", "/new_password", "this is the present password; choose another")
 	}
-	state, err = r.newPassword(ctx, normal, req.Now)
-	return proof, state, unchanged, err
+	return r.makeChosen(ctx, normal, state)
 }
 
 // replaceSecret revokes the secret that the caller proved, or authenticated with, and answers with a new one.

@@ -35,7 +35,10 @@ type write struct {
 	late      error
 	action    string
 	target    string
-	apply     func(ctx context.Context, tx storage.Tx) error
+	// prepare, if not nil, makes what is slow to make, such as hashes, and holds what is told late against its rules: nobody may cause the
+	// one or hear the other who is not permitted.
+	prepare func(ctx context.Context) error
+	apply   func(ctx context.Context, tx storage.Tx) error
 	// after runs once the change is committed and mirrored.
 	after func(ctx context.Context) error
 	reply func() enforce.Reply
@@ -153,6 +156,11 @@ func (r *Room) change(req *enforce.Request, w *write) enforce.Resolved {
 			}
 			if w.late != nil {
 				return enforce.Reply{}, w.late
+			}
+			if w.prepare != nil {
+				if err := w.prepare(ctx); err != nil {
+					return enforce.Reply{}, err
+				}
 			}
 			if err := r.commit(ctx, entryOf(req, d, w), w); err != nil {
 				return enforce.Reply{}, err

@@ -56,14 +56,8 @@ func givesEverything(g policies.Grant) bool {
 func (r *Room) bundles(v view) (roles, groups []string) {
 	var keys []storage.RoleKey
 	var ids []storage.GroupID
-	r.directory.read(func(view) {
-		for key := range r.directory.roles {
-			keys = append(keys, key)
-		}
-		for id := range r.directory.groups {
-			ids = append(ids, id)
-		}
-	})
+	otherRoles, otherGroups := different(v)
+	r.directory.read(func(view) { keys, ids = r.directory.givers.candidates(otherRoles, otherGroups) })
 	for _, key := range keys {
 		if role := v.role(key); role != nil && slices.ContainsFunc(roleFacts(v, role).Grants, givesEverything) {
 			roles = append(roles, string(key))

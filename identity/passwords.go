@@ -75,6 +75,7 @@ func (r *Room) Check(ctx context.Context, peer netip.Addr, username, password st
 	if err != nil {
 		return "", 0, err
 	}
+	defer attempt.done()
 	user, err := storage.Lookup[storage.User](ctx, r.store, "username", key)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return "", 0, fmt.Errorf("look up the user: %w", err)
@@ -192,26 +193,56 @@ func temporaryPassword(rand io.Reader) (string, error) {
 	return b.String(), nil
 }
 
-// newTemporaryPassword returns a fresh temporary password and its state.
-func (r *Room) newTemporaryPassword(ctx context.Context, now time.Time) (string, storage.Password, error) {
-	password, err := temporaryPassword(r.config.Rand)
-	if err != nil {
-		return "", storage.Password{}, err
-	}
-	verifier, err := r.passwords.make(ctx, password)
-	if err != nil {
-		return "", storage.Password{}, err
-	}
-	at, until := storage.Time(now), storage.Time(now.Add(r.config.TemporaryPasswordLife))
-	return password, storage.Password{Verifier: verifier, Temporary: true, ExpiresAt: &until, ChangedAt: &at}, nil
+// unmade is in the place of a verifier while a change is decided on that will make it. It fits no password.
+const unmade = "unmade"
+
+// madePassword is what one attempt of a request made and the next ones take over: a change that lost against another is decided anew,
+// and not hashed anew.
+type madePassword struct {
+	state storage.Password
+	// temporary is the password where it was made here.
+	temporary string
+	// old is the verifier of the password that it replaces.
+	old string
 }
 
-// newPassword is the state after a user, or whoever creates one, chose a password. It is normal already.
-func (r *Room) newPassword(ctx context.Context, normal string, now time.Time) (storage.Password, error) {
-	verifier, err := r.passwords.make(ctx, normal)
-	if err != nil {
-		return storage.Password{}, err
+// once returns what an earlier attempt made in the place of the same verifier, or makes it.
+func once(req *enforce.Request, old string, make func() (madePassword, error)) (madePassword, error) {
+	if kept, ok := req.Kept.(madePassword); ok && kept.old == old {
+		return kept, nil
 	}
+	made, err := make()
+	if err != nil {
+		return madePassword{}, err
+	}
+	made.old, req.Kept = old, made
+	return made, nil
+}
+
+// temporaryState is the state of a temporary password that is yet to be made.
+func (r *Room) temporaryState(now time.Time) storage.Password {
+	at, until := storage.Time(now), storage.Time(now.Add(r.config.TemporaryPasswordLife))
+	return storage.Password{Verifier: unmade, Temporary: true, ExpiresAt: &until, ChangedAt: &at}
+}
+
+// chosenState is that of a password that a user, or whoever creates one, chose.
+func chosenState(now time.Time) storage.Password {
 	at := storage.Time(now)
-	return storage.Password{Verifier: verifier, ChangedAt: &at}, nil
+	return storage.Password{Verifier: unmade, ChangedAt: &at}
+}
+
+// makeTemporary makes a fresh temporary password in the state of one.
+func (r *Room) makeTemporary(ctx context.Context, state storage.Password) (madePassword, error) {
+	password, err := temporaryPassword(r.config.Rand)
+	if err != nil {
+		return madePassword{}, err
+	}
+	state.Verifier, err = r.passwords.make(ctx, password)
+	return madePassword{state: state, temporary: password}, err
+}
+
+// makeChosen is the hash of a password that was accepted and is normal.
+func (r *Room) makeChosen(ctx context.Context, normal string, state storage.Password) (made madePassword, err error) {
+	state.Verifier, err = r.passwords.make(ctx, normal)
+	return madePassword{state: state}, err
 }

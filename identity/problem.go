@@ -50,7 +50,7 @@ const Challenge = `Bearer realm="writ"`
 // denialStatus maps each reason code that the admin API can meet to its status. A code of an application's own is 403.
 func denialStatus(code string) int {
 	switch code {
-	case "wrong_audience", "outside_validity", "not_usable":
+	case "wrong_audience", "basic_not_accepted", "outside_validity", "not_usable":
 		return http.StatusUnauthorized
 	case "tenant_mismatch", "no_such_subject":
 		return http.StatusNotFound

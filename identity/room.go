@@ -232,6 +232,9 @@ func (r *Room) Close() {
 	r.logins.wait()
 }
 
+// TellMissing writes down, once nobody logs in any more, how many logins the audit does not have.
+func (r *Room) TellMissing(ctx context.Context) error { return r.logins.tellMissing(ctx) }
+
 // Sequence is the authority sequence of the mirror as it was loaded or last followed.
 func (r *Room) Sequence() int64 { return r.follower().Sequence() }
 

@@ -12,15 +12,15 @@ type resolve = func(ctx context.Context, req *enforce.Request) (enforce.Resolved
 // paged are the query parameters of every list.
 func paged(filters ...string) []string { return append([]string{"limit", "after"}, filters...) }
 
-// counted are those of the lists that tell how many rows there are.
-func counted(filters ...string) []string { return paged(append([]string{"count"}, filters...)...) }
+// totalled are those of the lists that tell how many rows there are.
+func totalled(filters ...string) []string { return paged(append([]string{"count"}, filters...)...) }
 
 // Routes is the admin API.
 func (r *Room) Routes() []enforce.Route {
 	const users, groups, roles, tenants = "iam/users", "iam/groups", "iam/roles", "iam/tenants"
 	const applications, sessions = "iam/applications", "iam/sessions"
 	return shaped([]enforce.Route{
-		table("GET", "/v1/users", users, "read", r.listUsers, counted("role", "role_prefix", "group", "tenant", "suspended", "name_prefix", "email_prefix")...),
+		table("GET", "/v1/users", users, "read", r.listUsers, totalled("role", "role_prefix", "group", "tenant", "suspended", "name_prefix", "email_prefix")...),
 		row("POST", "/v1/users", users, "write", r.postUser),
 		row("GET", "/v1/users/{id}", users, "read", r.getUser),
 		row("PUT", "/v1/users/{id}", users, "write", r.putUser),
@@ -29,21 +29,21 @@ func (r *Room) Routes() []enforce.Route {
 		bare("POST", "/v1/users/{id}/password/reset", users, "reset_password", r.resetPassword),
 		row("DELETE", "/v1/users/{id}/tokens", users, "revoke_tokens", r.revokeUserTokens),
 
-		table("GET", "/v1/groups", groups, "read", r.listGroups, counted("tenant", "role", "name_prefix")...),
+		table("GET", "/v1/groups", groups, "read", r.listGroups, totalled("tenant", "role", "name_prefix")...),
 		row("POST", "/v1/groups", groups, "write", r.postGroup),
 		row("GET", "/v1/groups/{id}", groups, "read", r.getGroup),
 		row("PUT", "/v1/groups/{id}", groups, "write", r.putGroup),
 		row("PATCH", "/v1/groups/{id}", groups, "write", r.patchGroup),
 		row("DELETE", "/v1/groups/{id}", groups, "delete", r.deleteGroup, "force"),
 
-		table("GET", "/v1/roles", roles, "read", r.listRoles, counted("tenant", "inherits", "key_prefix")...),
+		table("GET", "/v1/roles", roles, "read", r.listRoles, totalled("tenant", "inherits", "key_prefix")...),
 		row("POST", "/v1/roles", roles, "write", r.postRole),
 		row("GET", "/v1/roles/{key}", roles, "read", r.getRole),
 		row("PUT", "/v1/roles/{key}", roles, "write", r.putRole),
 		row("PATCH", "/v1/roles/{key}", roles, "write", r.patchRole),
 		row("DELETE", "/v1/roles/{key}", roles, "delete", r.deleteRole, "force"),
 
-		table("GET", "/v1/tenants", tenants, "read", r.listTenants, counted()...),
+		table("GET", "/v1/tenants", tenants, "read", r.listTenants, totalled()...),
 		row("POST", "/v1/tenants", tenants, "write", r.postTenant),
 		row("GET", "/v1/tenants/{id}", tenants, "read", r.getTenant),
 		row("PUT", "/v1/tenants/{id}", tenants, "write", r.putTenant),
@@ -51,7 +51,7 @@ func (r *Room) Routes() []enforce.Route {
 		row("DELETE", "/v1/tenants/{id}", tenants, "delete", r.deleteTenant),
 
 		table("GET", "/v1/applications", applications, "read", r.listApplications,
-			counted("role", "role_prefix", "group", "tenant", "protected", "active", "name_prefix")...),
+			totalled("role", "role_prefix", "group", "tenant", "protected", "active", "name_prefix")...),
 		row("POST", "/v1/applications", applications, "write", r.postApplication),
 		row("POST", "/v1/applications/bulk-delete", applications, "delete", r.bulkDelete),
 		row("GET", "/v1/applications/{id}", applications, "read", r.getApplication),

@@ -112,6 +112,7 @@ func (r *Room) Verify(
 	if err != nil {
 		return "", false, err
 	}
+	defer attempt.done()
 	id, err := r.secrets.match(ctx, app, presented)
 	if err != nil {
 		return "", false, err

@@ -96,7 +96,16 @@ func shapes() map[string]enforce.Shape {
 		"GET /v1/access-review": {
 			Summary: "Who can do what and by what, who can read which secret, and what nobody uses", Replies: replies(enforce.OK[reviewPage]()),
 		},
-		"GET /v1/audit":     {Summary: "List what was changed, revealed and refused", Replies: replies(enforce.OK[page[AuditLine]]())},
+		"GET /v1/audit": {Summary: "List what was changed, revealed and refused", Replies: replies(enforce.OK[page[AuditLine]]())},
+		"POST /v1/import": {
+			Summary: "Bring in up to 100 objects in one transaction, or tell what that would do", Requests: enforce.Reads[importBody](),
+			Example: map[string]any{"dry_run": true, "roles": []any{map[string]any{"key": "ops:viewer", "description": "Sees all"}}},
+			Replies: replies(enforce.OK[importReply]()),
+		},
+		"POST /v1/export/verifiers": {
+			Summary: "What the passwords and secrets of identities are verified with", Requests: enforce.Reads[exportFields](),
+			Required: []string{"kind"}, Example: map[string]any{"kind": "user"}, Replies: replies(enforce.OK[page[verifierView]]()),
+		},
 		"DELETE /v1/tokens": {Summary: "Revoke every token there is", Replies: replies(enforce.NoContent())},
 		"GET /v1/sessions":  {Summary: "List sessions", Replies: replies(enforce.OK[page[sessionView]]())},
 		"DELETE /v1/sessions": {

@@ -30,14 +30,21 @@ const (
 	// networkBurst and networkRefill bound the failures of one network over all names, networkRefill being the time for one more.
 	networkBurst  = 500
 	networkRefill = 100 * time.Millisecond
+	// repeatCost is what the same guess again costs its network, in failures: it takes a hash like any other.
+	repeatCost = 0.5
 	// keptGuesses is how many guesses are remembered per name and network to know a repeated one.
 	keptGuesses = 16
-	// maxCounts bounds the counts of names, and those of names from a network.
-	maxCounts = 100_000
-	// maxOwners leaves room for failures: what owners leave behind by logging in must not crowd out those who guess.
-	maxOwners = maxCounts / 2
+	// maxCounts bounds the counts of names, and those of names from a network. Those that find no room share sharedCounts, where no
+	// wait is longer than sharedDelay, because who waits there may have failed never.
+	maxCounts    = 100_000
+	sharedCounts = 4096
+	sharedDelay  = 30 * time.Second
+	// maxOwners bounds the names of which it is known from where their owners come, maxHomes the networks of one.
+	maxOwners = 100_000
+	maxHomes  = 8
 	sweepStep = 1024
-	// ownerStep is how often at most a success of a name from a network is noted while nothing failed.
+	sweepTime = time.Second
+	// ownerStep is how often at most a success of a name from a network is noted.
 	ownerStep = 24 * time.Hour
 )
 
@@ -65,18 +72,28 @@ type throttle struct {
 	title string // of its records
 	now   func() time.Time
 	key   []byte
-	// owners says that networks from which a name succeeded are remembered, and stay open to it.
-	owners bool
+	// proves says that networks from which a name succeeded are remembered, and stay open to it.
+	proves bool
 	// refused is how many attempts were told to wait.
 	refused atomic.Int64
-	// counts is how many networks, places and names are counted. While it is 0, nothing is looked up.
+	// counts is how many networks and places are counted.
 	counts atomic.Int64
 
 	mu       sync.Mutex
 	networks map[netip.Prefix]*bucket
-	// places counts failures per name and network, names per name alone.
-	places, names map[digest]*count
-	steps         int
+	// places counts failures per name and network, names per name alone; owners has the successes per name and network. They are
+	// apart, so that neither crowds out the other.
+	places, names, owners map[digest]*count
+	// homes are the keys of owners, by name.
+	homes map[digest][]digest
+	// flights are the guesses that are being checked now, per name and network and per name alone.
+	flights map[digest]flight
+	// sharedPlaces and sharedNames count for those who find no room.
+	sharedPlaces, sharedNames shared
+	// changed is what the store does not have yet; asked is what somebody was told to wait for, and what the store may know better.
+	changed, asked map[counted]struct{}
+	steps          int
+	swept          time.Time
 }
 
 type bucket struct {
@@ -84,23 +101,11 @@ type bucket struct {
 	at       time.Time
 }
 
-// count is what is known of a name, or of a name from one network.
-type count struct {
-	failures int
-	last     time.Time // of the last failure
-	success  time.Time // of the last success
-	guesses  []digest
-	// fresh are the failures that the store does not have yet; forgiven says that a success came before them.
-	fresh    int
-	forgiven bool
-	// name is that of a place; reset says that it is another identity's by now, and what the store has of it means nothing.
-	name  digest
-	reset bool
-}
-
-func newThrottle(title string, now func() time.Time, key []byte, owners bool) *throttle {
+func newThrottle(title string, now func() time.Time, key []byte, proves bool) *throttle {
 	return &throttle{
-		title: title, now: now, key: key, owners: owners, networks: map[netip.Prefix]*bucket{}, places: map[digest]*count{}, names: map[digest]*count{},
+		title: title, now: now, key: key, proves: proves, networks: map[netip.Prefix]*bucket{},
+		places: map[digest]*count{}, names: map[digest]*count{}, owners: map[digest]*count{}, homes: map[digest][]digest{},
+		flights: map[digest]flight{}, changed: map[counted]struct{}{}, asked: map[counted]struct{}{},
 	}
 }
 
@@ -129,22 +134,49 @@ func delay(failures int) time.Duration {
 	return min(firstDelay<<doublings, maxDelay)
 }
 
-// wait is how long a name must wait before it may be tried from a network, 0 where it may be now.
-func (t *throttle) wait(name, place digest, from netip.Prefix, now time.Time) time.Duration {
+// wait is how long an attempt must wait before it may be made, 0 where it may be now.
+func (t *throttle) wait(a *attempt, now time.Time) time.Duration {
 	var wait time.Duration
-	if b := t.networks[from]; b != nil {
+	if b := t.networks[a.from]; b != nil {
 		if over := b.level(now) - networkBurst; over > -1 {
 			wait = max(wait, time.Duration((over+1)*float64(networkRefill)))
 		}
 	}
-	here := t.places[place]
-	if here != nil && here.failures > 0 {
-		wait = max(wait, here.last.Add(delay(here.failures)).Sub(now))
-	}
-	if all := t.names[name]; t.owners && all != nil && all.failures >= manyFailures && now.Sub(all.last) < maxDelay {
-		if here == nil || here.success.IsZero() || now.Sub(here.success) > provenFor {
-			wait = max(wait, all.last.Add(maxDelay).Sub(now))
+	owner, failures := t.proven(a.where, now), 0
+	switch here := t.places[a.where]; {
+	case here != nil && here.failures > 0:
+		failures = here.failures
+		wait = max(wait, here.last.Add(delay(failures)).Sub(now))
+	case here == nil && !owner:
+		if crowd := t.sharedPlaces.of(a.where); crowd.lately(now) {
+			failures = crowd.failures
+			wait = max(wait, crowd.last.Add(min(delay(failures), sharedDelay)).Sub(now))
 		}
+	}
+	// Guesses that are being checked may all fail, so they count as if they had: else those sent together would pass together.
+	if flying := t.flights[a.where].others(a.what); flying > 0 && failures+flying >= freeGuesses {
+		wait = max(wait, firstDelay)
+	}
+	if t.proves && !owner {
+		wait = max(wait, t.closed(a, now))
+	}
+	return wait
+}
+
+// closed is how long a name that was guessed at too often is closed to whom it does not know.
+func (t *throttle) closed(a *attempt, now time.Time) time.Duration {
+	failures, last, most := 0, time.Time{}, maxDelay
+	if all := t.names[a.who]; all != nil {
+		failures, last = all.failures, all.last
+	} else if crowd := t.sharedNames.of(a.who); crowd.lately(now) {
+		failures, last, most = crowd.failures, crowd.last, sharedDelay
+	}
+	if failures < manyFailures {
+		return 0
+	}
+	wait := max(0, last.Add(most).Sub(now))
+	if t.flights[a.who].others(a.what) > 0 {
+		wait = max(wait, firstDelay)
 	}
 	return wait
 }
@@ -154,32 +186,60 @@ func (b *bucket) level(now time.Time) float64 {
 	return max(0, b.failures-float64(now.Sub(b.at))/float64(networkRefill))
 }
 
-// attempt is one try to prove who one is, begun by admit and ended by failed or succeeded.
+// attempt is one try to prove who one is, begun by admit, ended by failed, succeeded or neither, and then by done.
 type attempt struct {
 	throttle *throttle
 	from     netip.Prefix
 	// text and guess are what was presented; they go no further than into digests.
 	text, guess string
+	// who, where and what are the digests of the name, of the name from this network, and of the guess, once they are known.
+	who, where, what digest
+	known, flying    bool
 }
 
-func (a attempt) name() digest  { return a.throttle.digest("name", a.text) }
-func (a attempt) place() digest { return a.throttle.digest("place", a.text, a.from.String()) }
+func (a *attempt) name() digest { return a.throttle.digest("name", a.text) }
+
+func (a *attempt) recognise() {
+	if a.known {
+		return
+	}
+	a.who, a.where = a.name(), a.throttle.digest("place", a.text, a.from.String())
+	a.what, a.known = a.throttle.digest("guess", a.text, a.guess), true
+}
 
 // admit begins an attempt, or refuses it before anything is looked up or hashed: alike for a right, a wrong and an unknown one. The
-// refusal is a 429 that says how long to wait.
-func (t *throttle) admit(name, guess string, peer netip.Addr) (attempt, error) {
-	a := attempt{throttle: t, from: network(peer), text: name, guess: guess}
-	if t.counts.Load() == 0 {
+// refusal is a 429 that says how long to wait. Who was admitted must call done, whatever comes of it.
+func (t *throttle) admit(name, guess string, peer netip.Addr) (*attempt, error) {
+	a := &attempt{throttle: t, from: network(peer), text: name, guess: guess}
+	// The secrets of machines are not guessed by many who come at once, and cost so little that digests would be most of it.
+	if !t.proves && t.counts.Load() == 0 {
 		return a, nil
 	}
-	who, place := a.name(), a.place()
+	a.recognise()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if wait := t.wait(who, place, a.from, t.now()); wait > 0 {
+	if wait := t.wait(a, t.now()); wait > 0 {
 		t.refused.Add(1)
+		t.ask(a)
 		return a, throttled(wait)
 	}
+	a.flying = true
+	t.take(a.where, a.what)
+	t.take(a.who, a.what)
 	return a, nil
+}
+
+// done says that nothing is checked any more. A failure must have been counted before.
+func (a *attempt) done() {
+	if !a.flying {
+		return
+	}
+	t := a.throttle
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a.flying = false
+	t.land(a.where, a.what)
+	t.land(a.who, a.what)
 }
 
 // throttled says nothing of who was tried or how often.
@@ -192,118 +252,73 @@ func throttled(wait time.Duration) error {
 }
 
 // failed counts the attempt, unless the same guess was counted before, and says whether it did.
-func (a attempt) failed() bool {
+func (a *attempt) failed() bool {
 	t := a.throttle
-	who, where, what := a.name(), a.place(), t.digest("guess", a.text, a.guess)
+	a.recognise()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer t.recount()
 	now := t.now()
 	t.sweep(now)
-	place := t.places[where]
-	if place != nil && slices.Contains(place.guesses, what) {
+	place := t.places[a.where]
+	if place != nil && slices.Contains(place.guesses, a.what) {
+		t.charge(a.from, repeatCost, now)
 		return false
 	}
-	b := t.networks[a.from]
-	if b == nil {
-		b = &bucket{}
-		t.networks[a.from] = b
-	}
-	b.failures, b.at = b.level(now)+1, now
-	// Where there is no room the network pays alone: one name never pushes out another that is under attack.
-	if place = room(t.places, where); place != nil {
-		place.name = who
-		place.add(now)
-		if place.guesses = append(place.guesses, what); len(place.guesses) > keptGuesses {
-			place.guesses = slices.Delete(place.guesses, 0, 1)
-		}
-	}
-	if name := room(t.names, who); name != nil {
+	t.charge(a.from, 1, now)
+	name := room(t.names, a.who)
+	if name == nil {
+		t.sharedNames.of(a.who).add(now)
+	} else {
 		name.add(now)
+		t.change(levelName, a.who)
 	}
-	t.recount()
+	// Where there is no room, one name never pushes out another that is under attack.
+	if place = room(t.places, a.where); place == nil {
+		t.sharedPlaces.of(a.where).add(now)
+		return true
+	}
+	if place.name = a.who; name != nil && !slices.Contains(name.places, a.where) {
+		name.places = append(name.places, a.where)
+	}
+	place.add(now)
+	if place.guesses = append(place.guesses, a.what); len(place.guesses) > keptGuesses {
+		place.guesses = slices.Delete(place.guesses, 0, 1)
+	}
+	t.change(levelPlace, a.where)
 	return true
 }
 
+// charge counts against the network.
+func (t *throttle) charge(from netip.Prefix, failures float64, now time.Time) {
+	b := t.networks[from]
+	if b == nil {
+		b = &bucket{}
+		t.networks[from] = b
+	}
+	b.failures, b.at = b.level(now)+failures, now
+}
+
 // succeeded forgets the failures of the name from this network, and remembers that it is its owner's.
-func (a attempt) succeeded() {
+func (a *attempt) succeeded() {
 	t := a.throttle
-	if !t.owners && t.counts.Load() == 0 {
+	if !t.proves && t.counts.Load() == 0 {
 		return
 	}
-	who, where := a.name(), a.place()
+	a.recognise()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if name := t.names[who]; name != nil && name.failures > 0 {
-		name.forgive(time.Time{})
+	if name := t.names[a.who]; name != nil && name.failures > 0 {
+		name.forgive()
+		t.change(levelName, a.who)
 	}
-	place := t.places[where]
-	if place == nil && t.owners && len(t.places) < maxOwners {
-		place = room(t.places, where)
-		place.name = who
+	if place := t.places[a.where]; place != nil && place.failures > 0 {
+		place.forgive()
+		t.change(levelPlace, a.where)
 	}
-	if now := t.now(); place != nil && (place.failures > 0 || now.Sub(place.success) > ownerStep) {
-		place.forgive(now)
-	}
-	t.recount()
-}
-
-// forget drops what is known of a name whose identity is gone: the next one of that name inherits neither failures nor networks. Other
-// nodes learn of it with the next failure at that name, or when the wait that they know of is over.
-func (t *throttle) forget(text string) {
-	if t.counts.Load() == 0 {
-		return
-	}
-	who := t.digest("name", text)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if name := t.names[who]; name != nil {
-		name.clear()
-	}
-	for _, place := range t.places {
-		if place.name == who {
-			place.clear()
-		}
+	if t.proves {
+		t.prove(a.who, a.where, t.now())
 	}
 }
 
-func (t *throttle) recount() { t.counts.Store(int64(len(t.networks) + len(t.places) + len(t.names))) }
-
-func (c *count) add(now time.Time) { c.failures, c.fresh, c.last = c.failures+1, c.fresh+1, now }
-
-func (c *count) forgive(success time.Time) {
-	c.failures, c.fresh, c.guesses, c.forgiven = 0, 0, nil, true
-	if !success.IsZero() {
-		c.success = success
-	}
-}
-
-func (c *count) clear() { *c = count{last: c.last, name: c.name, reset: true} }
-
-// room returns the count of a digest, a new one while there is room, or nil.
-func room(in map[digest]*count, of digest) *count {
-	c := in[of]
-	if c == nil && len(in) < maxCounts {
-		c = &count{}
-		in[of] = c
-	}
-	return c
-}
-
-// sweep forgets, every now and then, what no longer matters.
-func (t *throttle) sweep(now time.Time) {
-	if t.steps++; t.steps%sweepStep != 0 {
-		return
-	}
-	for from, b := range t.networks {
-		if b.level(now) == 0 {
-			delete(t.networks, from)
-		}
-	}
-	for _, in := range []map[digest]*count{t.places, t.names} {
-		for of, c := range in {
-			if now.Sub(c.last) > forgetAfter && now.Sub(c.success) > provenFor {
-				delete(in, of)
-			}
-		}
-	}
-}
+func (t *throttle) recount() { t.counts.Store(int64(len(t.networks) + len(t.places))) }

@@ -169,52 +169,41 @@ type saving struct {
 	action  string
 }
 
-// firstPassword is the password of a user that may be created.
-type firstPassword struct {
-	state     storage.Password
-	temporary string
-	made      bool
+// firstState is the state of the password of a user that is to be created. The password itself is made when that is permitted.
+func (r *Room) firstState(in *userFields, now time.Time) storage.Password {
+	if given(in.Password) || given(in.PasswordHash) {
+		return chosenState(now)
+	}
+	return r.temporaryState(now)
 }
 
-// prepare makes the password before the sequence is read, because the hash is slow and a change that waits for it would be
-// decided on a state that has moved.
-func (r *Room) prepare(ctx context.Context, req *enforce.Request, id string, in *userFields, mode saving) (firstPassword, error) {
-	if !mode.creates {
-		return firstPassword{}, nil
-	}
-	if !mode.only {
-		if _, err := r.directory.user(ctx, id); !errors.Is(err, storage.ErrNotFound) {
-			return firstPassword{}, err
+func given(f enforce.Field[string]) bool { return f.Set && !f.Null }
+
+// firstPassword makes that password.
+func (r *Room) firstPassword(ctx context.Context, req *enforce.Request, in *userFields, u *storage.User) (madePassword, error) {
+	switch {
+	case given(in.PasswordHash):
+		state, err := importedPassword(in, "", u.Password)
+		return madePassword{state: state}, err
+	case given(in.Password):
+		normal, err := r.acceptPassword(in.Password.Value, "/password", u, req.Caller.ClientID)
+		if err != nil {
+			return madePassword{}, err
 		}
+		return r.makeChosen(ctx, normal, u.Password)
 	}
-	if in.PasswordHash.Set && !in.PasswordHash.Null {
-		state, err := importedPassword(in, "", req.Now)
-		return firstPassword{state: state, made: true}, err
-	}
-	if !in.Password.Set || in.Password.Null {
-		temporary, state, err := r.newTemporaryPassword(ctx, req.Now)
-		return firstPassword{state: state, temporary: temporary, made: true}, err
-	}
-	probe := storage.User{}
-	probe.UsernameKey, _ = nameKey(in.Username.Value)
-	probe.EmailKey, probe.Name, probe.Tenant = in.Email.Value, in.Name.Value, storage.TenantID(in.Tenant.Value)
-	normal, err := r.acceptPassword(in.Password.Value, "/password", &probe, req.Caller.ClientID)
-	if err != nil {
-		return firstPassword{}, err
-	}
-	state, err := r.newPassword(ctx, normal, req.Now)
-	return firstPassword{state: state, made: true}, err
+	return r.makeTemporary(ctx, u.Password)
 }
 
 // importedPassword is the state of a user who keeps the password of another system, of which only a verifier is known. Its first use
 // replaces it by one of ours, so rules for passwords are first met at the next change.
-func importedPassword(in *userFields, base string, now time.Time) (storage.Password, error) {
-	if _, err := parseVerifier(in.PasswordHash.Value); err != nil || in.Password.Set && !in.Password.Null {
+func importedPassword(in *userFields, base string, state storage.Password) (storage.Password, error) {
+	if _, err := parseVerifier(in.PasswordHash.Value); err != nil || given(in.Password) {
 		return storage.Password{}, enforce.BadRequest("malformed_hash", base+"/password_hash",
 			"want an Argon2, bcrypt or PBKDF2 verifier within bounds, as the operations guide has them, and no password beside it")
 	}
-	at := storage.Time(now)
-	return storage.Password{Verifier: in.PasswordHash.Value, ChangedAt: &at}, nil
+	state.Verifier = in.PasswordHash.Value
+	return state, nil
 }
 
 // user carries fields into a record.
@@ -251,10 +240,6 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
-	first, err := r.prepare(ctx, req, id, in, mode)
-	if err != nil {
-		return enforce.Resolved{}, err
-	}
 	sequence, err := r.begin(ctx, req)
 	if err != nil {
 		return enforce.Resolved{}, err
@@ -264,9 +249,6 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 		return enforce.Resolved{}, fmt.Errorf("read the user: %w", err)
 	}
 	creating := current == nil
-	if creating && mode.creates && !first.made {
-		return enforce.Resolved{}, fmt.Errorf("the user went away: %w", enforce.ErrRetry)
-	}
 	v := standing{r.directory}
 	next := &storage.User{}
 	if current != nil {
@@ -295,8 +277,14 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 		return r.change(req, w), nil
 	}
 	var tombstone *storage.Tombstone
+	var first madePassword
 	if creating {
-		next.Password = first.state
+		next.Password = r.firstState(in, req.Now)
+		w.prepare = func(ctx context.Context) (err error) {
+			first, err = once(req, "", func() (madePassword, error) { return r.firstPassword(ctx, req, in, next) })
+			next.Password = first.state
+			return err
+		}
 		if tombstone, err = r.tombstone(ctx, w.target); err != nil {
 			return enforce.Resolved{}, err
 		}
@@ -315,10 +303,12 @@ func (r *Room) saveUser(ctx context.Context, req *enforce.Request, id string, in
 	}
 	w.after = func(ctx context.Context) error {
 		if creating {
+			r.people.welcome(next.UsernameKey)
 			return nil
 		}
 		if next.UsernameKey != current.UsernameKey {
 			r.people.forget(current.UsernameKey)
+			r.people.welcome(next.UsernameKey)
 		}
 		if next.Epoch != current.Epoch {
 			r.endSessions(ctx, id, "")
@@ -458,28 +448,32 @@ func (r *Room) changeOr(req *enforce.Request, w *write, err error) (enforce.Reso
 }
 
 func (r *Room) resetPassword(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	temporary, state, err := r.newTemporaryPassword(ctx, req.Now)
-	if err != nil {
-		return enforce.Resolved{}, err
-	}
 	id := req.Params["id"]
 	w, v, current, err := r.presentUser(ctx, req, id, "iam/users:reset_password")
 	if err != nil || current == nil {
 		return r.changeOr(req, w, err)
 	}
 	next := *current
-	next.Password = state
+	next.Password = r.temporaryState(req.Now)
 	next.Epoch++
 	if err := r.askUser(ctx, req, w, v, current, &next, false); err != nil {
 		return enforce.Resolved{}, err
 	}
+	var made madePassword
+	w.prepare = func(ctx context.Context) (err error) {
+		state := next.Password
+		made, err = once(req, current.Password.Verifier, func() (madePassword, error) { return r.makeTemporary(ctx, state) })
+		next.Password = made.state
+		return err
+	}
 	w.apply = func(ctx context.Context, tx storage.Tx) error { return tx.Update(ctx, &next) }
 	w.after = func(ctx context.Context) error {
+		r.people.forget(current.UsernameKey)
 		r.endSessions(ctx, id, "")
 		return nil
 	}
 	w.reply = func() enforce.Reply {
-		return noStore(saved(next.Meta, temporaryPasswordView{TemporaryPassword: temporary, ExpiresAt: state.ExpiresAt}))
+		return noStore(saved(next.Meta, temporaryPasswordView{TemporaryPassword: made.temporary, ExpiresAt: made.state.ExpiresAt}))
 	}
 	return r.change(req, w), nil
 }

@@ -50,7 +50,13 @@ func (s *Server) loadDenied(ctx context.Context) error {
 			return fmt.Errorf("read revoked tokens: %w", err)
 		}
 		for _, record := range page {
-			s.denied.add(record.ID, record.ExpiresAt, s.now())
+			expires := record.ExpiresAt
+			if !record.TokenExpiresAt.IsZero() {
+				expires = record.TokenExpiresAt
+			}
+			if now := s.now(); now.Before(expires) {
+				s.denied.add(record.ID, expires, now)
+			}
 		}
 		if len(page) < sessionPage {
 			return nil
@@ -60,12 +66,23 @@ func (s *Server) loadDenied(ctx context.Context) error {
 }
 
 // deny revokes one access token: a unique insert and the notice to the other nodes, both or neither, outside the authority. The token is
-// dead when this returns, and was not touched if it fails. Revoking it twice is no error.
-func (s *Server) deny(ctx context.Context, jti string, expires time.Time) error {
-	now := s.now()
-	record := &storage.Denial{Meta: storage.Meta{ID: jti}, ExpiresAt: storage.Time(expires)}
-	notice := &storage.Revocation{JTI: jti, ExpiresAt: record.ExpiresAt}
-	notice.ID = storage.RevocationID(now, jti)
+// dead when this returns, and was not touched if it fails. Revoking it twice is no error. The record outlives the token for as long
+// as its session may: expired, the token would still end that.
+func (s *Server) deny(ctx context.Context, c *claims) error {
+	now, expires := s.now(), storage.Time(time.Unix(c.ExpiresAt, 0))
+	record := &storage.Denial{Meta: storage.Meta{ID: c.ID}, ExpiresAt: expires}
+	if c.SID != "" {
+		session, err := storage.Get[storage.Session](ctx, s.store, c.SID)
+		switch {
+		case errors.Is(err, storage.ErrNotFound):
+		case err != nil:
+			return fmt.Errorf("revoke token: %w", err)
+		case session.AbsoluteExpiresAt.After(expires):
+			record.ExpiresAt, record.TokenExpiresAt = session.AbsoluteExpiresAt, expires
+		}
+	}
+	notice := &storage.Revocation{JTI: c.ID, ExpiresAt: expires}
+	notice.ID = storage.RevocationID(s.heard.stamp(now), c.ID)
 	err := s.store.Txn(ctx, func(ctx context.Context, tx storage.Tx) error {
 		if err := tx.Insert(ctx, record); err != nil {
 			return err
@@ -75,6 +92,18 @@ func (s *Server) deny(ctx context.Context, jti string, expires time.Time) error 
 	if err != nil && !errors.Is(err, storage.ErrConflict) {
 		return fmt.Errorf("revoke token: %w", err)
 	}
-	s.denied.add(jti, record.ExpiresAt, now)
+	s.denied.add(c.ID, expires, now)
 	return nil
+}
+
+// everDenied reports whether an access token was revoked, expired or not. It reads the store.
+func (s *Server) everDenied(ctx context.Context, jti string) (bool, error) {
+	_, err := storage.Get[storage.Denial](ctx, s.store, jti)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("was the token revoked: %w", err)
+	}
+	return true, nil
 }

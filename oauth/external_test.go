@@ -124,7 +124,7 @@ func (w *world) status(token string) (int, *enforce.Caller) {
 	w.tb.Helper()
 	request := httptest.NewRequest(http.MethodGet, "/v1/me", nil)
 	request.Header.Set("Authorization", bearer(token))
-	caller, err := w.server.Authenticator(policies.PlaneManagement, true).Authenticate(context.Background(), request)
+	caller, err := w.server.Authenticator(true).Authenticate(context.Background(), request)
 	var unknown *enforce.AuthenticationError
 	switch {
 	case err == nil:

@@ -30,7 +30,7 @@ func FuzzBasicHeader(f *testing.F) {
 	w := newWorld(f)
 	w.application(id, []string{"ledger:read"}, func(a *storage.Application) { a.Secrets[0].Verifier = verifier(secret) })
 	w.application("app", nil)
-	admin := w.server.Authenticator("management", true)
+	admin := w.server.Authenticator(true)
 	f.Fuzz(func(t *testing.T, header string) {
 		w.tb = t // fuzz targets of one process run one after another
 		want := spellsBasic(header, id, secret)
@@ -196,7 +196,7 @@ func FuzzBearer(f *testing.F) {
 	if err != nil || !w.live(mint(own[0], string(payload), "SIGNED")) {
 		f.Fatalf("the server does not know its own signature: %v", err)
 	}
-	api := w.server.Authenticator("runtime", true)
+	api := w.server.Authenticator(true)
 	f.Fuzz(func(t *testing.T, header, payload, signature string) {
 		w.tb = t
 		head := base64.RawURLEncoding.EncodeToString([]byte(strings.ReplaceAll(header, "KID", kid)))

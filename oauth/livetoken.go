@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/policies/enforce"
@@ -181,7 +180,7 @@ func (s *Server) described(ctx context.Context, t *liveToken) (introspection, er
 // kill makes a token dead everywhere: an access token by its id, a refresh token with its session and all that came of it.
 func (s *Server) kill(ctx context.Context, t *liveToken) error {
 	if t.session == nil {
-		return s.deny(ctx, t.claims.ID, time.Unix(t.claims.ExpiresAt, 0))
+		return s.deny(ctx, t.claims)
 	}
 	if err := s.EndSession(ctx, t.session.ID, storage.EndRevocation); err != nil && !errors.Is(err, ErrNoSession) {
 		return err

@@ -1,6 +1,7 @@
 package oauth_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -272,4 +273,90 @@ func TestRevocationsOfALongOutageAreNotMissed(t *testing.T) {
 	if accepts(token) || accepts(first.text("access_token")) {
 		t.Error("what was revoked in the outage is accepted after it")
 	}
+}
+
+// Nodes stamp what they revoke by their own clocks. However far these are apart, each takes in what the others revoke in its next round.
+func TestRevocationsReachNodesWhoseClocksDiffer(t *testing.T) {
+	w := peopled(t)
+	for _, tc := range []struct {
+		name          string
+		first, second time.Duration // the offsets of two nodes that revoke
+	}{
+		{"behind", 0, -10 * time.Minute},
+		{"ahead", 0, 10 * time.Minute},
+		{"far behind", 0, -3 * time.Hour},
+		{"one behind, one ahead", 40 * time.Minute, -time.Hour},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			reader, first, second := w.peer(), w.peer(), w.peer()
+			nodes := []*world{reader, first, second}
+			poll := func(nodes ...*world) {
+				t.Helper()
+				for _, node := range nodes {
+					if err := node.server.Poll(t.Context(), w.store); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for range 3 {
+				for range 12 { // so long that what was read before is left behind
+					for _, node := range nodes {
+						node.advance(5 * time.Second)
+					}
+					w.advance(5 * time.Second)
+					poll(nodes...)
+				}
+				for n, writer := range []*world{first, second} {
+					access := w.person("portal", "ada").text("access_token")
+					session := w.person("portal", "ada").text("access_token")
+					offset := []time.Duration{tc.first, tc.second}[n]
+					writer.advance(offset) // the clock that stamps; the tokens are good by either
+					if err := writer.server.EndSession(t.Context(), part(t, session, 1)["sid"].(string), storage.EndSignOut); err != nil {
+						t.Fatal(err)
+					}
+					w.wantRevoked(writer.revoke("portal", access))
+					writer.advance(-offset)
+					if !reader.live(access) || !reader.live(session) {
+						t.Fatal("not live before: this proves nothing")
+					}
+					poll(reader, first, second)
+					for _, token := range []string{access, session} {
+						if reader.live(token) || first.live(token) || second.live(token) {
+							t.Error("what one node revoked is accepted on another")
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// What was read is not read again for ever: half a minute back, and no more.
+func TestRevocationsAreNotReadForEver(t *testing.T) {
+	w := peopled(t)
+	follower := w.peer()
+	for range 30 {
+		w.want(w.end("", w.person("portal", "ada").text("access_token")), http.StatusNoContent, "")
+		w.advance(10 * time.Second)
+		follower.advance(10 * time.Second)
+		if err := follower.server.Poll(t.Context(), w.store); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := &listed{Reader: w.store}
+	if err := follower.server.Poll(t.Context(), read); err != nil || read.records > 4 || read.records == 0 {
+		t.Errorf("%d notices were read again, %v", read.records, err)
+	}
+}
+
+// listed counts the records that were listed.
+type listed struct {
+	storage.Reader
+	records int
+}
+
+func (l *listed) List(ctx context.Context, kind storage.Kind, q storage.Query) ([]storage.Record, error) {
+	records, err := l.Reader.List(ctx, kind, q)
+	l.records += len(records)
+	return records, err
 }

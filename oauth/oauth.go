@@ -167,7 +167,7 @@ type Server struct {
 
 	keys      *keys
 	ended     endedSessions
-	polled    time.Time // when revocations were last read to the end; before the loading at the start
+	heard     heard
 	denied    deniedTokens
 	verified  verifiedTokens
 	held      heldRights
@@ -246,7 +246,9 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if err := s.keys.open(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}
-	s.polled = s.now()
+	if err := s.listen(ctx); err != nil {
+		return nil, fmt.Errorf("open oauth: %w", err)
+	}
 	if err := s.loadEnded(ctx); err != nil {
 		return nil, fmt.Errorf("open oauth: %w", err)
 	}

@@ -34,7 +34,7 @@ func (w *world) wantForged(name, token string) {
 	for _, plane := range []string{policies.PlaneRuntime, policies.PlaneManagement} {
 		request := httptest.NewRequest(http.MethodGet, "/v1/me", nil)
 		request.Header["Authorization"] = []string{bearer(token)}
-		caller, err := w.server.Authenticator(plane, true).Authenticate(w.tb.Context(), request)
+		caller, err := w.server.Authenticator(true).Authenticate(w.tb.Context(), request)
 		var refused *enforce.AuthenticationError
 		if !errors.As(err, &refused) || refused.Code != "invalid_token" {
 			w.tb.Errorf("%s: on the %s API: %+v %v", name, plane, caller, err)

@@ -142,44 +142,13 @@ func (s *Server) EndSession(ctx context.Context, sid string, by storage.SessionE
 // storeEnded writes the end of a session and tells the other nodes, both or neither.
 func (s *Server) storeEnded(ctx context.Context, record *storage.Session, now time.Time) error {
 	notice := &storage.Revocation{SID: record.ID, Epoch: record.Epoch, ExpiresAt: record.ExpiresAt}
-	notice.ID = storage.RevocationID(now, record.ID)
+	notice.ID = storage.RevocationID(s.heard.stamp(now), record.ID)
 	return s.store.Txn(ctx, func(ctx context.Context, tx storage.Tx) error {
 		if err := tx.Update(ctx, record); err != nil {
 			return err
 		}
 		return tx.Insert(ctx, notice)
 	})
-}
-
-// pollBack is how far back in time each poll looks: as far as the clocks of nodes may be apart and a write may take.
-const pollBack = 30 * time.Second
-
-var _ storage.Poller = (*Server)(nil)
-
-// Poll takes in the sessions that other nodes have ended and the tokens that they denied, from pollBack before the last poll that
-// succeeded: what was told while the store could not be read, or while this clock was ahead, is not missed. What it has seen before
-// changes nothing. It must not run beside itself.
-func (s *Server) Poll(ctx context.Context, r storage.Reader) error {
-	now := s.now()
-	q := storage.Query{After: storage.RevocationID(earlier(now, s.polled).Add(-pollBack), ""), Limit: sessionPage}
-	for {
-		page, err := storage.List[storage.Revocation](ctx, r, q)
-		if err != nil {
-			return fmt.Errorf("read revocations: %w", err)
-		}
-		for _, notice := range page {
-			q.After = notice.ID
-			if notice.JTI != "" {
-				s.denied.add(notice.JTI, notice.ExpiresAt, now)
-				continue
-			}
-			s.ended.note(notice.SID, notice.Epoch, notice.ExpiresAt, now)
-		}
-		if len(page) < sessionPage {
-			s.polled = now
-			return nil
-		}
-	}
 }
 
 // EndSessions ends every session of a subject but the one named except, which may be empty, and returns how many it ended.

@@ -14,7 +14,7 @@ import (
 )
 
 // resolveSessionsEnd finds the session that is to end: that of the bearer token, or of the token in the form field
-// "token", which may have expired but must be genuine. Ending a session is never a silent no-op: a bearer token that is
+// "token", which may have expired but must be genuine and not revoked. Ending a session is never a silent no-op: a bearer token that is
 // dead is 401, and a form token whose session does not live is 400.
 func (s *Server) resolveSessionsEnd(ctx context.Context, r *enforce.Request) (enforce.Resolved, error) {
 	form, err := readForm(r.Body)
@@ -25,7 +25,7 @@ func (s *Server) resolveSessionsEnd(ctx context.Context, r *enforce.Request) (en
 	hint := form.Get("token")
 	var caller *enforce.Caller
 	if len(r.HTTP.Header.Values("Authorization")) > 0 {
-		if caller, err = s.Authenticator(policies.PlaneRuntime, false).Authenticate(ctx, r.HTTP); err != nil {
+		if caller, err = s.Authenticator(false).Authenticate(ctx, r.HTTP); err != nil {
 			return enforce.Resolved{}, err
 		}
 	}
@@ -67,7 +67,8 @@ func (s *Server) resolveSessionsEnd(ctx context.Context, r *enforce.Request) (en
 	}, nil
 }
 
-// hinted is the holder of a genuine access token, expired or not, or of a refresh token. Everything that is wrong with it is 400.
+// hinted is the holder of a genuine access token, expired or not, or of a refresh token. Everything that is wrong with it is 400. What was
+// revoked proves nothing any more, also after it has expired.
 func (s *Server) hinted(ctx context.Context, raw string, peer netip.Addr) (*enforce.Caller, error) {
 	if strings.HasPrefix(raw, refreshPrefix) {
 		caller, err := s.refreshHolder(ctx, raw, peer)
@@ -80,7 +81,13 @@ func (s *Server) hinted(ctx context.Context, raw string, peer netip.Addr) (*enfo
 	if err == nil {
 		var caller *enforce.Caller
 		if caller, err = s.holder(ctx, token, peer); err == nil {
-			return caller, nil
+			var revoked bool
+			if revoked, err = s.everDenied(ctx, token.claims.ID); err == nil && !revoked {
+				return caller, nil
+			}
+			if err == nil {
+				err = errDead
+			}
 		}
 	}
 	if errors.Is(err, enforce.ErrUnauthenticated) {

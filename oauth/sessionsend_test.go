@@ -86,6 +86,35 @@ func TestSeedL14EndingIsNeverASilentNoOp(t *testing.T) {
 	w.want(w.end("", eve), http.StatusBadRequest, "invalid_request")
 }
 
+// L-14: expired is not revoked. A token that was revoked proves nothing, also when it has expired since and no node remembers it.
+func TestSeedL14ARevokedTokenEndsNoSessionEvenAfterItHasExpired(t *testing.T) {
+	w := refreshing(t)
+	login := w.login()
+	revoked, refresh := login.text("access_token"), login.text("refresh_token")
+	fresh := w.refreshed(refresh)
+	w.wantRevoked(w.revoke("portal", revoked))
+	w.want(w.end("", revoked), http.StatusBadRequest, "invalid_request")
+	w.want(w.end(revoked, ""), http.StatusUnauthorized, "invalid_token")
+	w.advance(90 * time.Minute)
+	w.want(w.end("", revoked), http.StatusBadRequest, "invalid_request")
+	if _, err := w.store.Purge(t.Context(), w.now()); err != nil {
+		t.Fatal(err)
+	}
+	w.build() // which forgets what was revoked and has expired
+	w.want(w.end("", revoked), http.StatusBadRequest, "invalid_request")
+	w.want(w.end(revoked, ""), http.StatusUnauthorized, "invalid_token")
+	next := w.refreshed(fresh.text("refresh_token"))
+	t.Run("an outage is not taken for never revoked", func(t *testing.T) {
+		w.store.down.Store(true)
+		w.want(w.end("", revoked), http.StatusServiceUnavailable, "temporarily_unavailable")
+		w.store.down.Store(false)
+	})
+	// The one that only expired does end it, which its refresh token then notices.
+	w.want(w.end("", fresh.text("access_token")), http.StatusNoContent, "")
+	w.want(w.refresh("portal", next.text("refresh_token")), http.StatusBadRequest, "invalid_grant")
+	w.want(w.end("", fresh.text("access_token")), http.StatusBadRequest, "invalid_request")
+}
+
 func TestSessionsEndWithoutAuditEndsNothing(t *testing.T) {
 	w := peopled(t)
 	token := w.person("portal", "ada").text("access_token")

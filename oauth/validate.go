@@ -188,12 +188,12 @@ func (s *Server) Token(ctx context.Context, raw string) (*enforce.Caller, error)
 }
 
 // Authenticator returns what finds the caller on an API: a bearer token, and with basic also HTTP Basic with an
-// application's id and secret. Which audience the API wants is a rule (wrong_audience), and not asked here.
-func (s *Server) Authenticator(plane string, basic bool) enforce.Authenticator {
-	a := &authenticator{server: s, challenges: []string{bearerChallenge}}
+// application's id and secret. Which audience the API wants (wrong_audience) and whether the application could have a token by itself
+// (basic_not_accepted) are rules, and not asked here.
+func (s *Server) Authenticator(basic bool) enforce.Authenticator {
+	a := &authenticator{server: s, challenges: []string{bearerChallenge}, basic: basic}
 	if basic {
 		a.challenges = append(a.challenges, basicChallenge)
-		a.audience = s.issuer + "/" + plane
 	}
 	return a
 }
@@ -201,8 +201,7 @@ func (s *Server) Authenticator(plane string, basic bool) enforce.Authenticator {
 type authenticator struct {
 	server     *Server
 	challenges []string
-	// audience is what an application must be for if it comes with Basic; empty where Basic is not taken.
-	audience string
+	basic      bool // is taken, too
 }
 
 // Authenticate reads the Authorization header and nothing else: a token in the query is none, and beside a header it is
@@ -222,8 +221,8 @@ func (a *authenticator) Authenticate(ctx context.Context, r *http.Request) (*enf
 		caller, err := a.server.live(ctx, raw, remote(r))
 		return caller, a.explain(err)
 	}
-	if presented, ok := parseBasic(given[0]); ok && a.audience != "" {
-		caller, err := a.server.basicCaller(ctx, presented, a.audience, remote(r))
+	if presented, ok := parseBasic(given[0]); ok && a.basic {
+		caller, err := a.server.basicCaller(ctx, presented, remote(r))
 		return caller, a.explain(err)
 	}
 	return nil, a.unknown(codeInvalidToken, description(codeInvalidToken))
@@ -255,9 +254,9 @@ func queryToken(u *url.URL) bool {
 	return strings.Contains(u.RawQuery, "access_token") && u.Query().Has("access_token")
 }
 
-// basicCaller is an application that comes with its id and secret instead of a token: it must be one that could have had
-// a token with the API's audience by itself, and counts as if it had one with all its registered scopes.
-func (s *Server) basicCaller(ctx context.Context, presented credentials, audience string, peer netip.Addr) (*enforce.Caller, error) {
+// basicCaller is an application that comes with its id and secret instead of a token. It counts as if it had one with all its
+// registered scopes and its audiences.
+func (s *Server) basicCaller(ctx context.Context, presented credentials, peer netip.Addr) (*enforce.Caller, error) {
 	if err := s.directory.Fresh(); err != nil {
 		return nil, fmt.Errorf("authenticate: %w", err)
 	}
@@ -267,9 +266,6 @@ func (s *Server) basicCaller(ctx context.Context, presented credentials, audienc
 		return nil, err
 	}
 	identity := found.subject.Facts.Identity()
-	if found.secret == nil || !contains(found.app.GrantTypes, grantClientCredentials) || !contains(identity.Audiences, audience) {
-		return nil, refusal(codeInvalidClient)
-	}
 	caller := &enforce.Caller{
 		Type: typeApplication, ID: found.app.ID, Facts: found.subject.Facts, ClientID: found.app.ID, SecretID: found.secret.ID,
 		Scope: strings.Join(found.app.Scopes, " "), Tenant: identity.Tenant, Audiences: identity.Audiences, Basic: true,

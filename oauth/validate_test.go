@@ -93,7 +93,7 @@ func TestCaller(t *testing.T) {
 	token := w.machine("app").text("access_token")
 	request := httptest.NewRequest(http.MethodGet, "/v1/me", nil)
 	request.Header.Set("Authorization", "bEaReR "+token)
-	caller, err := w.server.Authenticator(policies.PlaneManagement, true).Authenticate(t.Context(), request)
+	caller, err := w.server.Authenticator(true).Authenticate(t.Context(), request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestB03TransportsOfAToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			request := httptest.NewRequest(http.MethodGet, c.target, nil)
 			request.Header = c.header
-			_, err := w.server.Authenticator(policies.PlaneRuntime, false).Authenticate(t.Context(), request)
+			_, err := w.server.Authenticator(false).Authenticate(t.Context(), request)
 			var protocol *enforce.ProtocolError
 			var unknown *enforce.AuthenticationError
 			got := 0
@@ -162,7 +162,7 @@ func TestB01Challenges(t *testing.T) {
 		if header != "" {
 			request.Header.Set("Authorization", header)
 		}
-		_, err := w.server.Authenticator(policies.PlaneManagement, basic).Authenticate(t.Context(), request)
+		_, err := w.server.Authenticator(basic).Authenticate(t.Context(), request)
 		var unknown *enforce.AuthenticationError
 		if !errors.As(err, &unknown) {
 			t.Fatalf("%v", err)
@@ -193,12 +193,13 @@ func TestBasicOnTheAdminAPI(t *testing.T) {
 		secret string
 		ok     bool
 	}{
-		"an application":        {func(*storage.Application) {}, "secret of app", true},
-		"with a ceiling":        {func(a *storage.Application) { a.Scopes = []string{"iam:read"} }, "secret of app", true},
-		"wrong secret":          {func(*storage.Application) {}, "wrong", false},
-		"inactive":              {func(a *storage.Application) { a.IsActive = false }, "secret of app", false},
-		"password only":         {func(a *storage.Application) { a.GrantTypes = []string{"password"} }, "secret of app", false},
-		"for another audience":  {func(a *storage.Application) { a.Audiences = []string{issuer + "/runtime"} }, "secret of app", false},
+		"an application": {func(*storage.Application) {}, "secret of app", true},
+		"with a ceiling": {func(a *storage.Application) { a.Scopes = []string{"iam:read"} }, "secret of app", true},
+		"wrong secret":   {func(*storage.Application) {}, "wrong", false},
+		"inactive":       {func(a *storage.Application) { a.IsActive = false }, "secret of app", false},
+		// What an application may do so is a rule: basic_not_accepted, wrong_audience.
+		"password only":         {func(a *storage.Application) { a.GrantTypes = []string{"password"} }, "secret of app", true},
+		"for another audience":  {func(a *storage.Application) { a.Audiences = []string{issuer + "/runtime"} }, "secret of app", true},
 		"for this audience":     {func(a *storage.Application) { a.Audiences = []string{management} }, "secret of app", true},
 		"proven by keys":        {func(a *storage.Application) { a.TokenEndpointAuthMethod = "private_key_jwt" }, "secret of app", false},
 		"public":                {func(a *storage.Application) { a.TokenEndpointAuthMethod = "none" }, "secret of app", false},
@@ -208,10 +209,10 @@ func TestBasicOnTheAdminAPI(t *testing.T) {
 			w.application("app", []string{"iam:*"}, c.adjust)
 			request := httptest.NewRequest(http.MethodGet, "/v1/users", nil)
 			request.Header.Set("Authorization", basic("app", c.secret))
-			if _, err := w.server.Authenticator(policies.PlaneManagement, false).Authenticate(t.Context(), request); err == nil {
+			if _, err := w.server.Authenticator(false).Authenticate(t.Context(), request); err == nil {
 				t.Fatal("Basic was taken where it is off")
 			}
-			caller, err := w.server.Authenticator(policies.PlaneManagement, true).Authenticate(t.Context(), request)
+			caller, err := w.server.Authenticator(true).Authenticate(t.Context(), request)
 			if (err == nil) != c.ok {
 				t.Fatalf("%+v %v", caller, err)
 			}
@@ -221,7 +222,8 @@ func TestBasicOnTheAdminAPI(t *testing.T) {
 				}
 				return
 			}
-			if !caller.Basic || caller.ID != "app" || caller.Scoped != (name == "with a ceiling") || !slices.Contains(caller.Audiences, management) {
+			if !caller.Basic || caller.ID != "app" || caller.Scoped != (name == "with a ceiling") ||
+				slices.Contains(caller.Audiences, management) != (name != "for another audience") {
 				t.Fatalf("%+v", caller)
 			}
 		})

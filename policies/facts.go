@@ -19,14 +19,19 @@ import (
 // caches their facts. The Rego value is built on first use, so that a mirror of many identities stays small.
 type Facts struct {
 	identity Identity
+	rights   *Rights
 	value    atomic.Pointer[ast.Term]
-	// rendered is the value as JSON, made for the first log line that has it.
-	rendered atomic.Pointer[[]byte]
 }
 
 // NewFacts prepares an identity, which must not be modified afterwards.
 func NewFacts(identity Identity) *Facts {
-	return &Facts{identity: identity}
+	return NewSharedFacts(identity, NewRights(identity.Grants, nil))
+}
+
+// NewSharedFacts prepares an identity whose grants are these, which others may have as well.
+func NewSharedFacts(identity Identity, rights *Rights) *Facts {
+	identity.Grants = rights.grants
+	return &Facts{identity: identity, rights: rights}
 }
 
 // Nobody returns the facts about a subject or target that is not there.
@@ -74,7 +79,7 @@ func (f *Facts) term() *ast.Term {
 		pair{key.temporaryPassword, flag(i.TemporaryPassword)},
 		pair{key.groups, nameSet(i.Groups)},
 		pair{key.roles, nameSet(i.Roles)},
-		pair{key.grants, grantMap(i.Grants)},
+		pair{key.grants, f.rights.term()},
 		pair{key.scopes, scopes},
 		pair{key.audiences, nameSet(i.Audiences)},
 		pair{key.grantTypes, nameSet(i.GrantTypes)},
@@ -87,17 +92,6 @@ func (f *Facts) term() *ast.Term {
 	return term
 }
 
-// json returns the facts as the log shows them.
-func (f *Facts) json() []byte {
-	if text := f.rendered.Load(); text != nil {
-		return *text
-	}
-	r := renderer{path: []string{"subject"}} // or any other place of facts in an input
-	r.value(f.term().Value, false)
-	f.rendered.Store(&r.out)
-	return r.out
-}
-
 type window struct{ from, to int64 }
 
 // right is a grant on its way into a grantMap.
@@ -106,15 +100,17 @@ type right struct {
 	window
 }
 
-// grantMap is {tenant: {resource: {action: {via: {"not_before", "not_after"}}}}}. A role gives the same actions on many resources;
-// what is the same is one term, because identities are many and stay in memory.
-func grantMap(grants []Grant) *ast.Term {
+// grantMap is {tenant: {resource: {action: {via: {"not_before", "not_after"}}}}}. A role gives the same actions on many resources, to
+// many; what is the same is one term.
+func grantMap(grants []Grant, shared *Names) *ast.Term {
 	if len(grants) == 0 {
 		return key.object
 	}
-	seen := parts{}
-	return grouped(rights(grants), func(r *right) string { return r.tenant }, func(resources []right) *ast.Term {
-		return grouped(resources, func(r *right) string { return r.resource }, seen.actions)
+	sorted := rights(grants)
+	names, end := shared.begin()
+	defer end()
+	return names.grouped(sorted, func(r *right) string { return r.tenant }, func(resources []right) *ast.Term {
+		return names.grouped(resources, func(r *right) string { return r.resource }, names.actions)
 	})
 }
 
@@ -162,36 +158,37 @@ func union(sorted []right) []right {
 }
 
 // grouped is an object with one member for each run of rights of one name.
-func grouped(list []right, name func(*right) string, build func([]right) *ast.Term) *ast.Term {
+func (n *Names) grouped(list []right, name func(*right) string, build func([]right) *ast.Term) *ast.Term {
 	var pairs []pair
 	for len(list) > 0 {
-		n := 1
-		for n < len(list) && name(&list[n]) == name(&list[0]) {
-			n++
+		same := 1
+		for same < len(list) && name(&list[same]) == name(&list[0]) {
+			same++
 		}
-		pairs = append(pairs, pair{text(name(&list[0])), build(list[:n])})
-		list = list[n:]
+		pairs = append(pairs, pair{n.text(name(&list[0])), build(list[:same])})
+		list = list[same:]
 	}
 	return object(pairs...)
 }
 
-// parts are the terms of an identity's grants below a resource, by what they say.
+// parts are the terms of grants below a resource, by what they say.
 type parts map[string]*ast.Term
 
-func (p parts) actions(list []right) *ast.Term {
+func (n *Names) actions(list []right) *ast.Term {
 	var buffer [256]byte
 	k := buffer[:0]
 	for i := range list {
 		k = appendName(appendName(k, list[i].action), list[i].via)
 		k = binary.AppendVarint(binary.AppendVarint(k, list[i].from), list[i].to)
 	}
-	if term := p[string(k)]; term != nil {
+	if term := n.parts[string(k)]; term != nil {
 		return term
 	}
-	term := grouped(list, func(r *right) string { return r.action }, func(vias []right) *ast.Term {
-		return grouped(vias, func(r *right) string { return r.via }, func(one []right) *ast.Term { return one[0].term() })
+	term := n.grouped(list, func(r *right) string { return r.action }, func(vias []right) *ast.Term {
+		return n.grouped(vias, func(r *right) string { return r.via }, func(one []right) *ast.Term { return one[0].term() })
 	})
-	p[string(k)] = term
+	settle(term.Value) // before another identity has it
+	n.parts[string(k)] = term
 	return term
 }
 

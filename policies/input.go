@@ -33,6 +33,7 @@ type keys struct {
 	name, properties, typ, id, exists, tenant, tenantEnabled, path, covers, self, before, after     *ast.Term
 	changes, otherOwners, ownersBefore, proof, reason, detail                                       *ast.Term
 	clientID, scoped, scopes, audiences, sid, authTime, userToken, external, public, plane, address *ast.Term
+	basic                                                                                           *ast.Term
 	active, notBefore, notAfter, protected, temporaryPassword, groups, roles, grants, grantTypes    *ast.Term
 	retrievable, attributes, grantType, named, candidates, lifetime, refresh, format                *ast.Term
 	audiencesNamed, down, nonce                                                                     *ast.Term
@@ -52,7 +53,7 @@ func newKeys() *keys {
 		proof: s("proof"), reason: s("reason"), detail: s("detail"),
 
 		clientID: s("client_id"), scoped: s("scoped"), scopes: s("scopes"), audiences: s("audiences"), sid: s("sid"),
-		authTime: s("auth_time"), userToken: s("user_token"), external: s("external"), public: s("public"), plane: s("plane"),
+		authTime: s("auth_time"), userToken: s("user_token"), external: s("external"), basic: s("basic"), public: s("public"), plane: s("plane"),
 		address: s("address"),
 
 		active: s("active"), notBefore: s("not_before"), notAfter: s("not_after"), protected: s("protected"),
@@ -448,11 +449,11 @@ func (r *Resource) paths(t *terms) (path, covers *ast.Term) {
 
 // callerFacts are what a caller's term is made of.
 type callerFacts struct {
-	clientID, tenant, sid, plane, address     string
-	scoped, userToken, external, public, self bool
-	scopes                                    *Scopes
-	audiences                                 *ast.Term
-	authTime                                  int64
+	clientID, tenant, sid, plane, address            string
+	scoped, userToken, external, basic, public, self bool
+	scopes                                           *Scopes
+	audiences                                        *ast.Term
+	authTime                                         int64
 }
 
 // recentCaller is never modified.
@@ -470,7 +471,7 @@ var callerSeed = maphash.MakeSeed()
 func (c *Caller) build(t *terms) *ast.Term {
 	facts := callerFacts{
 		clientID: c.ClientID, tenant: c.Tenant, sid: c.SID, plane: c.Plane, address: c.Address,
-		scoped: c.Scoped, userToken: c.UserToken, external: c.External, public: c.Public, self: c.Self,
+		scoped: c.Scoped, userToken: c.UserToken, external: c.External, basic: c.Basic, public: c.Public, self: c.Self,
 		scopes: c.Scopes, audiences: t.names(c.Audiences),
 	}
 	if !c.AuthTime.IsZero() {
@@ -500,6 +501,7 @@ func (c *callerFacts) term(t *terms) *ast.Term {
 		pair{key.address, t.text(c.address)},
 		pair{key.audiences, c.audiences},
 		pair{key.authTime, number(c.authTime)},
+		pair{key.basic, flag(c.basic)},
 		pair{key.clientID, text(c.clientID)},
 		pair{key.external, flag(c.external)},
 		pair{key.plane, t.text(c.plane)},

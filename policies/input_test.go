@@ -126,7 +126,7 @@ func naive(q *policies.Question) object {
 	caller := object{
 		"client_id": c.ClientID, "scoped": c.Scoped, "scopes": scopes(c.Scopes.List()), "tenant": c.Tenant,
 		"audiences": names(c.Audiences), "sid": c.SID, "auth_time": ns(c.AuthTime, 0), "user_token": c.UserToken, "external": c.External,
-		"public": c.Public, "plane": c.Plane, "address": c.Address, "self": c.Self,
+		"public": c.Public, "basic": c.Basic, "plane": c.Plane, "address": c.Address, "self": c.Self,
 	}
 	var token any
 	if t := q.Token; t != nil {
@@ -185,8 +185,14 @@ func drawFacts(t *rapid.T, label string) *policies.Facts {
 			i.Grants = append(i.Grants, g)
 		}
 	}
+	if rapid.Bool().Draw(t, label+" shares") {
+		return policies.NewSharedFacts(i, policies.NewRights(i.Grants, &sharedNames))
+	}
 	return policies.NewFacts(i)
 }
+
+// sharedNames are used by all questions of all runs: what one leaves in them must be right for another.
+var sharedNames policies.Names
 
 func drawQuestion(t *rapid.T) *policies.Question {
 	q := &policies.Question{
@@ -207,7 +213,7 @@ func drawQuestion(t *rapid.T) *policies.Question {
 			ClientID: any8.Draw(t, "client"), Scoped: rapid.Bool().Draw(t, "scoped"), Tenant: word.Draw(t, "tenant"),
 			Audiences: rapid.SliceOfN(any8, 0, 3).Draw(t, "audiences"), SID: word.Draw(t, "sid"), AuthTime: times.Draw(t, "auth time"),
 			UserToken: rapid.Bool().Draw(t, "user"), External: rapid.Bool().Draw(t, "external"), Public: rapid.Bool().Draw(t, "public"),
-			Plane: policies.PlaneRuntime, Address: policies.AddressAllowed, Self: rapid.Bool().Draw(t, "self"),
+			Basic: rapid.Bool().Draw(t, "basic"), Plane: policies.PlaneRuntime, Address: policies.AddressAllowed, Self: rapid.Bool().Draw(t, "self"),
 		},
 	}
 	if rapid.Bool().Draw(t, "has") {

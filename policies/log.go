@@ -163,9 +163,10 @@ func (l *Log) run() {
 	defer close(l.done)
 	const batchBytes = 64 << 10
 	buffer := make([]byte, 0, batchBytes)
+	known := renderings{}
 	lines, gathered := int64(0), false
 	for e := range l.queue {
-		buffer = e.append(buffer)
+		buffer = e.append(buffer, &known)
 		lines++
 		if len(l.queue) == 0 && !gathered {
 			time.Sleep(gatherFor)
@@ -207,7 +208,7 @@ func (l *Log) flush(buffer []byte, lines int64) {
 }
 
 // append renders the line. The input is rendered here, in the background, from the very value that was evaluated.
-func (e *entry) append(b []byte) []byte {
+func (e *entry) append(b []byte, known *renderings) []byte {
 	d := &e.line.Decision
 	b = append(b, `{"decision_id":`...)
 	b = appendText(b, d.ID)
@@ -219,7 +220,7 @@ func (e *entry) append(b []byte) []byte {
 	b = appendField(b, "entrypoint", string(e.line.Entrypoint))
 	b = appendField(b, "route", e.line.Route)
 	b = append(b, `,"input":`...)
-	r := renderer{out: b, facts: d.facts}
+	r := renderer{out: b, facts: d.facts, rendered: known}
 	if d.snapshot != nil {
 		r.pointers = d.snapshot.masks
 	}
@@ -283,7 +284,8 @@ func appendText(b []byte, s string) []byte {
 type renderer struct {
 	out      []byte
 	pointers []string
-	facts    [3]*Facts // known to stand in the value; rendered once for all lines where no pointer reaches into them
+	facts    [3]*Facts // known to stand in the value
+	rendered *renderings
 	path     []string
 	masked   []string // pointers of what was replaced; such a line cannot be replayed
 }
@@ -351,8 +353,8 @@ func (r *renderer) member(k, item *ast.Term, inside bool) {
 	}
 	r.out = append(appendText(r.out, name), ':')
 	r.path = append(r.path, name)
-	if text := r.known(item); text != nil {
-		r.out = append(r.out, text...)
+	if rights := r.known(name, item); rights != nil {
+		r.rights(rights)
 	} else if r.hidden(name, inside) {
 		r.mask()
 	} else {
@@ -362,17 +364,50 @@ func (r *renderer) member(k, item *ast.Term, inside bool) {
 	r.out = append(r.out, ',')
 }
 
-// known returns the rendered text of facts.
-func (r *renderer) known(item *ast.Term) []byte {
-	if len(r.path) > 2 || len(r.pointers) > 0 {
+// known returns the rights that a member is, if they are known to stand there and no pointer may reach into them.
+func (r *renderer) known(name string, item *ast.Term) *Rights {
+	if name != "grants" || len(r.path) > 3 || len(r.pointers) > 0 {
 		return nil
 	}
 	for _, f := range r.facts {
-		if f != nil && f.value.Load() == item {
-			return f.json()
+		if f != nil && f.rights.value.Load() == item {
+			return f.rights
 		}
 	}
 	return nil
+}
+
+// rights renders what is most of a line, and recurs from line to line.
+func (r *renderer) rights(rights *Rights) {
+	text, ok := r.rendered.texts[rights]
+	if !ok {
+		from := len(r.out)
+		r.value(rights.term().Value, false)
+		r.rendered.add(rights, r.out[from:])
+		return
+	}
+	r.out = append(r.out, text...)
+}
+
+// maxRendered bounds the texts that are kept, in bytes.
+const maxRendered = 8 << 20
+
+// renderings are the texts of rights that were rendered of late.
+type renderings struct {
+	texts map[*Rights][]byte
+	bytes int
+}
+
+// add keeps a text. Where there is no room, what was kept makes it: what recurs comes again.
+func (k *renderings) add(rights *Rights, text []byte) {
+	if k.texts == nil || k.bytes+len(text) > maxRendered {
+		k.texts, k.bytes = map[*Rights][]byte{}, 0
+	}
+	if len(text) > maxRendered {
+		return
+	}
+	k.texts[rights] = slices.Clone(text)
+	k.bytes += len(text)
 }
 
 // asked says whether the path leads to what the asker brought.

@@ -127,6 +127,8 @@ type Caller struct {
 	UserToken bool
 	// External says that the token is an external issuer's.
 	External bool
+	// Basic says that there is no token: an application came with its id and secret.
+	Basic bool
 	// Public says that the token's client authenticates with nothing (method "none").
 	Public bool
 	// Plane is the API being called: PlaneRuntime or PlaneManagement, empty on the OAuth endpoints.

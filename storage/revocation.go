@@ -2,6 +2,8 @@ package storage
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -22,6 +24,16 @@ var RevocationKind = Kind{Name: "revocations", New: func() Record { return new(R
 // RevocationID is the id of a revocation of sid written at this time; with an empty sid it stands before all of that millisecond.
 func RevocationID(at time.Time, sid string) string {
 	return fmt.Sprintf("%013d/%s", max(0, at.UnixMilli()), sid)
+}
+
+// RevocationTime is the time in a RevocationID; zero for any other text.
+func RevocationTime(id string) time.Time {
+	text, _, _ := strings.Cut(id, "/")
+	at, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(at).UTC()
 }
 
 func (r *Revocation) RecordMeta() *Meta { return &r.Meta }

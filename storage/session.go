@@ -79,7 +79,11 @@ func (s *Session) Index() Index {
 // Denial is one revoked token. Its id is the jti.
 type Denial struct {
 	Meta
+	// ExpiresAt is when nobody asks any more: the end of the token, or of its session where it has one, as an expired token still names
+	// its session.
 	ExpiresAt time.Time `json:"expires_at"`
+	// TokenExpiresAt is when the token ends; zero says that it is ExpiresAt.
+	TokenExpiresAt time.Time `json:"token_expires_at,omitzero"`
 }
 
 // DenialKind is written by a unique insert.

@@ -39,25 +39,17 @@ func (n *node) insert(ctx context.Context, in seed) error {
 		return fmt.Errorf("there is no kind %q", in.Kind)
 	}
 	kind := storage.Kinds()[at]
-	err := n.store.Txn(ctx, func(ctx context.Context, tx storage.Tx) error {
-		sequence, err := tx.Sequence(ctx)
-		if err != nil {
+	records := make([]storage.Record, len(in.Records))
+	for i, body := range in.Records {
+		records[i] = kind.New()
+		if err := storage.Decode(body, records[i]); err != nil {
 			return err
 		}
-		if err := tx.Advance(ctx, sequence); err != nil {
-			return err
-		}
-		for _, body := range in.Records {
-			record := kind.New()
-			if err := storage.Decode(body, record); err != nil {
-				return err
-			}
-			if err := tx.Insert(ctx, record); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	sequence, err := n.store.Sequence(ctx)
+	if err == nil {
+		err = insertRecords(ctx, n.store, sequence, records)
+	}
 	if err != nil {
 		return fmt.Errorf("seed %s: %w", in.Kind, err)
 	}

@@ -96,11 +96,11 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 policy does not compile, 4 policy tests 
 }
 
 func (c *cli) commands() []*cobra.Command {
-	return []*cobra.Command{
-		c.devCommand(), c.serveCommand(), c.configCommand(), c.healthcheckCommand(), c.recoverCommand(), c.policyCommand(),
+	return append(c.objectCommands(),
+		c.devCommand(), c.serveCommand(), c.configCommand(), c.healthcheckCommand(), c.recoverCommand(), c.seedCommand(), c.policyCommand(),
 		c.tokenCommand(), c.decideCommand(), c.whoamiCommand(), c.keysCommand(), c.reviewCommand(), c.auditCommand(),
 		c.importCommand(), c.exportCommand(), c.versionCommand(),
-	}
+	)
 }
 
 // parent is a command that only holds others; without one of them it shows its help, with an unknown one it says so.

@@ -38,6 +38,10 @@ func TestExitCodes(t *testing.T) {
 			name: "an unknown flag", args: []string{"serve", "--listem", "x"},
 			want: 2, says: "unknown flag: --listem; see `writ serve --help`",
 		},
+		{
+			name: "an unknown profile names the nearest", args: []string{"seed", "--profile", "larg"},
+			want: 2, says: `there is no profile "larg"; the nearest is "large"`,
+		},
 		{name: "an argument too many", args: []string{"serve", "now"}, want: 2},
 		{name: "an argument too few", args: []string{"decide", "user:ada"}, want: 2},
 		{
@@ -164,7 +168,7 @@ func TestPolicyCommandsAndTheirExitCodes(t *testing.T) {
 
 func TestEveryCommandHasAnExampleAndEveryPrinterAnOutput(t *testing.T) {
 	prints := map[string]bool{
-		"writ version": true, "writ config show": true, "writ recover": true, "writ token": true, "writ decide": true, "writ whoami": true,
+		"writ version": true, "writ config show": true, "writ recover": true, "writ seed": true, "writ token": true, "writ decide": true, "writ whoami": true,
 		"writ policy check": true, "writ policy test": true, "writ policy eval": true,
 		"writ keys list": true, "writ keys rotate": true, "writ keys retire": true,
 		"writ audit verify": true, "writ audit key": true,

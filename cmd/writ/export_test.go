@@ -1,9 +1,13 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
+	"testing"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,3 +30,54 @@ var OpenBreached = openBreached
 func Breached(file io.ReaderAt, size int64) *breachedFile {
 	return &breachedFile{file: file, size: size}
 }
+
+// ReadObjects returns section, pointer and JSON of every object of a file, one in a line.
+func ReadObjects(file string, content []byte) (string, error) {
+	objects, err := readObjects(file, content)
+	if err != nil {
+		return "", err
+	}
+	return objectLines(objects), nil
+}
+
+// ReadFrom is ReadObjects of another system's file.
+func ReadFrom(from, file string, content []byte) (objects string, leftOut []string, err error) {
+	found, leftOut, err := importers()[from](file, content, from)
+	return objectLines(found), leftOut, err
+}
+
+func objectLines(objects []*object) string {
+	var lines []string
+	for _, o := range objects {
+		raw, err := json.Marshal(o.fields)
+		if err != nil {
+			return err.Error()
+		}
+		lines = append(lines, o.section+" "+o.pointer("")+" "+string(raw))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Patch is the merge patch from one YAML object to another.
+func Patch(t *testing.T, was, is string) string {
+	t.Helper()
+	a, err1 := oneObject("was", []byte(was))
+	b, err2 := oneObject("is", []byte(is))
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(mergePatch(a.fields, b.fields))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// The pace of the collector.
+var (
+	NextRoom      = nextRoom
+	PaceFor       = paceFor
+	MemoryLimit   = memoryLimit
+	RoomWithin    = roomWithin
+	PaceCollector = paceCollector
+)

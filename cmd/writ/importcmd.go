@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
@@ -394,7 +395,7 @@ func plainFields(o *object) map[string]any { return o.fields }
 
 // send sends one batch and returns the verdicts by object. A refusal of the whole batch is an error that names its place in the file.
 func (run *importRun) send(ctx context.Context, request map[string]any, at, beside map[string]*object) (map[*object]importItem, error) {
-	reply, err := run.server.exchange(ctx, http.MethodPost, "/v1/import", nil, request)
+	reply, err := run.patiently(ctx, request)
 	if err != nil {
 		return nil, err
 	}
@@ -423,6 +424,28 @@ func (run *importRun) send(ctx context.Context, request map[string]any, at, besi
 		verdicts[o] = item
 	}
 	return verdicts, nil
+}
+
+// busyTries and busyPause bound how long a server is waited for that cannot tell now. A batch that was written although the answer was lost is
+// unchanged the next time.
+const (
+	busyTries = 6
+	busyPause = time.Second
+)
+
+// patiently sends a request, again where the server says that it cannot tell now.
+func (run *importRun) patiently(ctx context.Context, request map[string]any) (*adminReply, error) {
+	for try := 1; ; try++ {
+		reply, err := run.server.exchange(ctx, http.MethodPost, "/v1/import", nil, request)
+		if err != nil || reply.status() != http.StatusServiceUnavailable || try == busyTries {
+			return reply, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(busyPause):
+		}
+	}
 }
 
 // locate finds the object that a pointer into a request is about, and the rest of the pointer.
@@ -512,6 +535,9 @@ func faulty(w io.Writer, faults []error) error {
 	}
 	if more := len(faults) - shownFaults; more > 0 {
 		fmt.Fprintf(w, "and %d more\n", more)
+	}
+	if len(faults) == 1 {
+		return errors.New("a fault; nothing was changed")
 	}
 	return fmt.Errorf("%d faults; nothing was changed", len(faults))
 }

@@ -99,7 +99,10 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 		return nil, fmt.Errorf("identity: %w", err)
 	}
 	// The last checkpoint is behind the last entry.
-	n.closers = append(n.closers, closer{"identity", func(ctx context.Context) error { n.room.Close(); return n.room.Checkpoint(ctx) }})
+	n.closers = append(n.closers, closer{"identity", func(ctx context.Context) error {
+		n.room.Close()
+		return errors.Join(n.room.TellMissing(ctx), n.room.Checkpoint(ctx))
+	}})
 	if n.auth, err = oauth.Open(ctx, oauth.Config{
 		Issuer: config.Issuer, Store: n.store, Sealer: sealer, Directory: n.room, Passwords: n.room, Secrets: n.room, Auditor: n.room,
 		PDP: n.pdp, Now: now, Logger: logger, AccessTokenLifetime: config.AccessTokenLifetime,
@@ -134,9 +137,9 @@ func (n *node) handlers() (public, admin http.Handler, err error) {
 		WriteError: identity.WriteProblem, WriteDenial: identity.WriteDenial, Errors: identity.Errors(), Schemes: []string{"bearer"},
 	}
 	runtime, management := problems, problems
-	runtime.Name, runtime.Authenticator = policies.PlaneRuntime, n.auth.Authenticator(policies.PlaneRuntime, false)
+	runtime.Name, runtime.Authenticator = policies.PlaneRuntime, n.auth.Authenticator(false)
 	management.Name = policies.PlaneManagement
-	management.Authenticator = n.auth.Authenticator(policies.PlaneManagement, n.config.AdminBasic)
+	management.Authenticator = n.auth.Authenticator(n.config.AdminBasic)
 	if n.config.AdminBasic {
 		management.Schemes = []string{"bearer", "basic"}
 	}

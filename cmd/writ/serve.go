@@ -96,6 +96,7 @@ func bind(ctx context.Context, config *Config) (*endpoints, error) {
 // serve runs a node until ctx ends. demo is a bootstrap document beside the configured one, or nil. announce is told what was made
 // at the first start, with the secrets that exist nowhere else; the listeners are bound by then, so that whoever reads it may ask.
 func (c *cli) serve(ctx context.Context, config *Config, demo []byte, announce func(*endpoints, []identity.Made) error) error {
+	defer paceCollector(c.env, c.now)()
 	logger := newLogger(config, c.stderr)
 	at, err := bind(ctx, config)
 	if err != nil {

@@ -32,6 +32,7 @@ type results struct {
 	Connections  int                `json:"connections"`
 	Measurements []measurement      `json:"measurements"`
 	Singles      map[string]float64 `json:"singles"`
+	Sizes        []sized            `json:"sizes,omitempty"`
 	Rows         []verdict          `json:"rows"`
 	// Absent says what was left out, and why.
 	Absent []string `json:"left_out,omitempty"`
@@ -127,6 +128,7 @@ func (r *results) write(w io.Writer) error {
 		lines = append(lines, line)
 	}
 	table(&b, []string{"row", "what", "measured", "budget", "factor", "", "p50", "p99", "per second", "resident"}, lines)
+	r.sizesTable(&b)
 	lines = nil
 	for _, m := range r.Measurements {
 		late, others := "", ""
@@ -142,9 +144,11 @@ func (r *results) write(w io.Writer) error {
 		}
 		lines = append(lines, slices.Concat([]string{m.Name, m.What}, closed, m.cells(), []string{late, others}))
 	}
-	table(&b, []string{
-		"load", "what", "µs CPU", "rounds", "allocations", "KiB allocated", "collections", "server busy", "others busy", "p50", "p99", "per second", "resident", "generator late, p99", "others busy then",
-	}, lines)
+	if len(lines) > 0 {
+		table(&b, []string{
+			"load", "what", "µs CPU", "rounds", "allocations", "KiB allocated", "collections", "server busy", "others busy", "p50", "p99", "per second", "resident", "generator late, p99", "others busy then",
+		}, lines)
+	}
 	if again := r.names(func(m *measurement) bool { return m.Open != nil && m.Open.Again }); len(again) > 0 {
 		fmt.Fprintf(&b, "Open loops that were disturbed and run once more: %s.\n", strings.Join(again, ", "))
 	}

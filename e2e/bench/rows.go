@@ -29,6 +29,7 @@ var (
 	mebibytes = unit{"MiB", 1}
 	megabytes = unit{"MB", 1}
 	perSecond = unit{"/s", 1}
+	times     = unit{"×", 2}
 )
 
 // rows are the budgets, in their order.
@@ -50,6 +51,14 @@ func rows() []row {
 		flooded("PO-08", "p99 of evaluation beside 50 connections of logins", "evaluation-flooded", 3.0, "evaluation-calm"),
 		flooded("PO-08", "p99 of client_credentials beside them", "token-flooded", 3.0, "token-calm"),
 		ratio("PI-01", "GET user by id, cached", "user-get", 2.5, "floor"),
+		fixed("PI-02", "operations on one object at 1,000,000 users against 10,000, the worst of them", times, 1.2,
+			func(r *results) (float64, bool) { factor, name := r.worstGrowth(); return factor, name != "" }),
+		fixed("PI-03", "page 10,000 of the users against page 1, at 1,000,000", times, 1.5,
+			ofLarge(func(s *sized) float64 { return max(s.DeepPage/s.FirstPage, s.FirstPage/s.DeepPage) })),
+		fixed("PI-04", "start to ready, 1,000,000 users, 100,000 applications", seconds, 5, ofLarge(func(s *sized) float64 { return s.StartSeconds })),
+		fixed("PI-04", "resident memory with them", mebibytes, 1024, ofLarge(func(s *sized) float64 { return s.RestMiB })),
+		fixed("PI-05", "edit of a role that 100,000 have: reply", micros, 20_000, ofLarge(func(s *sized) float64 { return s.of(commonEdited) })),
+		fixed("PI-05", "the same: effective for all", seconds, 1, ofLarge(func(s *sized) float64 { return s.Effective })),
 		tail("PD-09", "p99 of evaluation at half of capacity", "evaluation-permit", 2*time.Millisecond),
 	}
 }

@@ -63,13 +63,15 @@ type Request struct {
 	Now    time.Time
 	// Attempt counts from 0; it is above 0 when a compare-and-swap was lost.
 	Attempt int
+	// Kept is what one attempt made at length and the next ones take over; nil in the first. Nobody else looks at it.
+	Kept any
 	// DecisionID is the id the request's decision will have.
 	DecisionID string
 	// Permission is what the route takes, as a scope writes it: "type:action".
 	Permission string
 
-	shape  *Shape
 	asking asking
+	shape  *Shape
 }
 
 // Reply is a successful answer.

@@ -40,7 +40,7 @@ type Caller struct {
 func (c *Caller) Policy(plane string) policies.Caller {
 	return policies.Caller{
 		ClientID: c.ClientID, Scoped: c.Scoped, Scopes: c.Scopes, Tenant: c.Tenant, Audiences: c.Audiences, SID: c.SID,
-		AuthTime: c.AuthTime, UserToken: c.UserToken, External: c.External, Public: c.Public, Plane: plane, Address: c.AddressFact,
+		AuthTime: c.AuthTime, UserToken: c.UserToken, External: c.External, Basic: c.Basic, Public: c.Public, Plane: plane, Address: c.AddressFact,
 	}
 }
 

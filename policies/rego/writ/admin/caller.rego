@@ -65,6 +65,23 @@ meant if {
 }
 
 # METADATA
+# title: Credential for this API
+# description: |
+#   A token was issued by rules of its own. An application that comes with its id and secret instead (HTTP Basic)
+#   must be one that could have a token for the management API by itself.
+# labels:
+#   rule: admin.entitled
+# scope: document
+default entitled := false
+
+entitled if input.caller.basic == false
+
+entitled if {
+	input.subject.grant_types.client_credentials
+	lib.meant_for(data.settings.audiences.management, "management", input.caller.audiences)
+}
+
+# METADATA
 # title: Password settled
 # description: |
 #   A temporary password allows nothing but changing it.

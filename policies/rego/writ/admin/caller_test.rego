@@ -40,6 +40,31 @@ test_a_missing_fact_refuses[fact] if {
 	result == {"allow": false, "reasons": [], "obligations": {}}
 }
 
+basic(type, subject, audiences) := object.union(
+	object.remove(asks(subject, {"resource": {"type": type, "self": type == "me"}}), ["caller"]),
+	{"caller": object.union(
+		object.remove(base.caller, ["audiences"]),
+		{"basic": true, "user_token": false, "audiences": audiences},
+	)},
+)
+
+test_basic[note] if {
+	front := app("app_front", {"grants": everything})
+	dumb := object.union(object.remove(front, ["grant_types"]), {"grant_types": {"password": true}})
+	management := {"https://writ.example/management": true}
+	runtime := {"https://writ.example/runtime": true}
+	some note, tc in {
+		"could have a token": {"request": basic("iam/users", front, management), "want": []},
+		"no client_credentials": {"request": basic("iam/users", dumb, management), "want": ["basic_not_accepted"]},
+		"the other API, about oneself": {"request": basic("me", front, runtime), "want": ["basic_not_accepted"]},
+		"the other API": {
+			"request": basic("iam/users", front, runtime),
+			"want": ["wrong_audience", "basic_not_accepted"],
+		},
+	}
+	answers(tc.request, tc.want)
+}
+
 test_audiences[note] if {
 	some note, tc in {
 		"runtime only": {

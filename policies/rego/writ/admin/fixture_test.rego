@@ -70,7 +70,7 @@ base := {
 	"context": {},
 	"caller": {
 		"client_id": "app_console", "scoped": false, "scopes": {}, "tenant": "", "audiences": both, "sid": "s1", "auth_time": 900,
-		"user_token": true, "external": false, "public": false, "plane": "management", "address": "allowed", "self": false,
+		"user_token": true, "external": false, "basic": false, "public": false, "plane": "management", "address": "allowed", "self": false,
 	},
 	"client": null, "token": null, "now": 1000,
 }

@@ -15,11 +15,11 @@ import data.writ.lib
 plain if {
 	input.action.name == "ask"
 
-	# usable, settled, addressed, eligible, reachable, acceptable
+	# usable, settled, addressed, entitled, eligible, reachable, acceptable
 	object.subset(input, {
 		"subject": {"exists": true, "active": true, "tenant_enabled": true, "temporary_password": false, "tenant": ""},
 		"caller": {
-			"address": "allowed", "plane": "runtime", "tenant": "", "self": false,
+			"address": "allowed", "basic": false, "plane": "runtime", "tenant": "", "self": false,
 			"scopes": {"decisions": {"ask": true}},
 		},
 		"resource": {"type": "decisions"},
@@ -44,10 +44,10 @@ plain if {
 plain if {
 	input.action.name == "read"
 
-	# usable, settled, addressed, eligible, reachable
+	# usable, settled, addressed, entitled, eligible, reachable
 	object.subset(input, {
 		"subject": {"exists": true, "active": true, "tenant_enabled": true, "temporary_password": false, "tenant": ""},
-		"caller": {"address": "allowed", "user_token": false, "tenant": ""},
+		"caller": {"address": "allowed", "basic": false, "user_token": false, "tenant": ""},
 	})
 
 	# acceptable, not implicit, nothing moves, no obligations

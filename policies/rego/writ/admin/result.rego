@@ -71,6 +71,7 @@ accepted if {
 	# addressed
 	input.caller.address == "allowed"
 	meant
+	entitled
 	eligible
 }
 
@@ -79,6 +80,7 @@ accepted if {
 	valid
 	addressed
 	meant
+	entitled
 	settled
 	eligible
 }

@@ -118,6 +118,33 @@ test_a_disabled_tenant_is_enabled_again if {
 	answers(asks(owner, on("iam/tenants", "acme", "write", resource)), [])
 }
 
+test_naming_a_tenant_out_of_reach[note] if {
+	some note, tc in {
+		"a missing object": {"exists": false},
+		"a missing one that would be made": {
+			"exists": false, "tenant": "globex", "changes": {"create": true}, "after": user("u1", {"tenant": "globex"}),
+		},
+		"one of another tenant": {
+			"tenant": "globex", "before": user("u1", {"tenant": "globex"}), "after": user("u1", {"tenant": "globex"}),
+		},
+	}
+	named := object.union(tc, {"detail": {"named_tenant": "globex"}})
+	request := asks(insider, on("iam/users", "u1", "write", named))
+	"tenant_mismatch" in {reason.code | some reason in why.result.reasons with input as request}
+	refuses_openly(request)
+	conceals(object.union(request, {"subject": powerless_subject}))
+}
+
+powerless_subject := {"grants": {"acme": {"iam/users": {"*": {"own": ended}}}}}
+
+test_naming_the_own_tenant if {
+	change := {
+		"tenant": "acme", "before": user("u1", {"tenant": "acme"}), "after": user("u1", {"tenant": "acme"}),
+		"detail": {"named_tenant": "acme"},
+	}
+	answers(asks(insider, on("iam/users", "u1", "write", change)), [])
+}
+
 # Whoever enables or disables a tenant changes the status of all its identities at once.
 test_status_of_a_tenant[note] if {
 	tenants := {"iam/tenants": {"*": {"own": always}}}
@@ -152,31 +179,4 @@ test_other_changes_of_tenants if {
 	tenant := bundle("tenant", "acme", {})
 	answers(asks(keeper, on("iam/tenants", "acme", "write", {"changes": {"name": true}, "before": tenant, "after": tenant})), [])
 	answers(asks(keeper, on("iam/tenants", "acme", "write", {"changes": {"create": true, "enabled": true}, "after": tenant})), [])
-}
-
-test_naming_a_tenant_out_of_reach[note] if {
-	some note, tc in {
-		"a missing object": {"exists": false},
-		"a missing one that would be made": {
-			"exists": false, "tenant": "globex", "changes": {"create": true}, "after": user("u1", {"tenant": "globex"}),
-		},
-		"one of another tenant": {
-			"tenant": "globex", "before": user("u1", {"tenant": "globex"}), "after": user("u1", {"tenant": "globex"}),
-		},
-	}
-	named := object.union(tc, {"detail": {"named_tenant": "globex"}})
-	request := asks(insider, on("iam/users", "u1", "write", named))
-	"tenant_mismatch" in {reason.code | some reason in why.result.reasons with input as request}
-	refuses_openly(request)
-	conceals(object.union(request, {"subject": powerless_subject}))
-}
-
-powerless_subject := {"grants": {"acme": {"iam/users": {"*": {"own": ended}}}}}
-
-test_naming_the_own_tenant if {
-	change := {
-		"tenant": "acme", "before": user("u1", {"tenant": "acme"}), "after": user("u1", {"tenant": "acme"}),
-		"detail": {"named_tenant": "acme"},
-	}
-	answers(asks(insider, on("iam/users", "u1", "write", change)), [])
 }

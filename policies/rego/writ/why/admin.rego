@@ -41,6 +41,7 @@ caller_checks := [
 	[admin.valid, {"stage": 1, "code": "outside_validity", "rule": "admin.valid"}],
 	[admin.addressed, {"stage": 1, "code": "address_not_allowed", "rule": "admin.addressed"}],
 	[admin.meant, {"stage": 1, "code": "wrong_audience", "rule": "admin.meant"}],
+	[admin.entitled, {"stage": 1, "code": "basic_not_accepted", "rule": "admin.entitled"}],
 	[admin.settled, {"stage": 1, "code": "password_change_required", "rule": "admin.settled"}],
 ]
 
