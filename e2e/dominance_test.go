@@ -43,9 +43,6 @@ func TestSeedG07DominanceEverywhere(t *testing.T) {
 		}, func() {
 			rapid.Check(t, func(rt *rapid.T) { (&play{t: rt, s: s, fixed: fixed, tally: total}).run() })
 		})
-		if round%20 == 19 {
-			t.Logf("%d actions so far", total.actions)
-		}
 	}
 	t.Logf("%d actions in %s: %d accepted, %d refused, %d of them for more than the want of the right; %d lists; %d sent again", total.actions,
 		time.Since(begun).Round(time.Second), total.accepted, total.refused, total.strict, total.lists, total.late)
