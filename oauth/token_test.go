@@ -466,7 +466,7 @@ func TestEveryReasonHasAReply(t *testing.T) {
 	for _, code := range codes {
 		for _, grant := range []string{"password", "client_credentials", "refresh_token"} {
 			switch got := oauth.DenialCode(grant, code[1]); got {
-			case "invalid_client", "invalid_grant", "invalid_scope", "invalid_target", "unauthorized_client":
+			case "invalid_client", "invalid_grant", "invalid_scope", "invalid_target", "unauthorized_client", "invalid_request":
 			default:
 				t.Errorf("%s for %s gives %q", code[1], grant, got)
 			}
