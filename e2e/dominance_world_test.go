@@ -39,6 +39,9 @@ type fixture struct {
 
 const worldPassword = "a quite long pass phrase of the worlds"
 
+// worldVerifier is its bcrypt hash of the least cost: the worlds are about rights, not about hashing.
+const worldVerifier = "$2a$04$CcyK0hOaWnJ0B1BGzaxKo.BaTv0y8O.OOyw5YJDai9CZYtLAoNkfu"
+
 // tally counts what was tried.
 type tally struct{ actions, accepted, refused, lists, strict, late int }
 
