@@ -154,3 +154,15 @@ func TestTheConfigurationGuideIsComplete(t *testing.T) {
 		}
 	}
 }
+
+// TestTheBenchmarksSeedADirectory runs the commands of the guide to the figures.
+func TestTheBenchmarksSeedADirectory(t *testing.T) {
+	binaryOnly(t)
+	_, blocks := guide(t, "docs/benchmarks.md")
+	out := runScript(t, strings.Join(blocks, "\n"))
+	for _, wanted := range []string{"users         200", "the store is not empty", "refused"} {
+		if !strings.Contains(out, wanted) {
+			t.Errorf("the guide printed no %s:\n%s", wanted, out)
+		}
+	}
+}

@@ -185,17 +185,27 @@ func (s state) promotes(a *attempt) bool {
 }
 
 // exceeds says what of the target, before or after, is not the caller's, and otherwise whether it takes several of its grants together.
+// Of oneself, the own grants may be narrowed by any credential; and what one has by a group one may take as one's own like anything else.
 func (s state) exceeds(u *universe, a *attempt, self bool) (what string, unsure bool) {
+	narrow := self && len(a.changes) > 0 && !slices.ContainsFunc(a.changes, func(change string) bool {
+		return !slices.Contains([]string{"name", "description", "properties", "grants"}, change)
+	})
+	what, unsure = "one's own rights are not one's own to change", false
+	if narrow {
+		what, unsure = s.widens(u, a)
+	}
+	if a.kind == "me" || what == "" && !unsure {
+		return what, unsure
+	}
+	if other, doubtful := s.exceedsCaller(u, a); what != "" || other == "" && !doubtful {
+		return other, doubtful
+	}
+	return what, unsure
+}
+
+func (s state) exceedsCaller(u *universe, a *attempt) (what string, unsure bool) {
 	c := a.by
 	effective := s.effective(u, c)
-	if self && len(a.changes) > 0 && !slices.ContainsFunc(a.changes, func(change string) bool {
-		return !slices.Contains([]string{"name", "description", "properties", "grants"}, change)
-	}) {
-		return s.widens(u, a)
-	}
-	if a.kind == "me" {
-		return "one's own rights are not one's own to change", false
-	}
 	full := s.fullAdministrator(c)
 	for in, t := range map[*state]*thing{&s: a.before, &a.next: a.after} {
 		if t == nil {

@@ -109,6 +109,11 @@ func TestSeedG07NoChangeAfterTheRightIsRevoked(t *testing.T) {
 	actor := c.newApp(object{"roles": list{role}})
 	acts := basic(actor.ID, actor.Secret)
 	c.done()
+	for _, s := range servers {
+		known := story(t, s).as(acts)
+		known.eventually(bindsWithin, func() { known.get("/v1/applications/" + victim.ID).wantStatus(200) })
+		known.done()
+	}
 	takes := []func(w *scenario) (give func(w *scenario)){
 		func(w *scenario) func(*scenario) { // from the administrator
 			w.patch("/v1/applications/"+actor.ID, object{"roles": list{}}).wantStatus(200)

@@ -174,3 +174,48 @@ func (c *scenario) throttled(tries map[string]func() string) {
 		}
 	})
 }
+
+// TestSP9ANameThatBeginsAnewOnOneNodeDoesSoOnAnother guesses at a name on two nodes until it must wait long, lets one of them reset its
+// password, and demands that the other lets it in before the wait is over.
+func TestSP9ANameThatBeginsAnewOnOneNodeDoesSoOnAnother(t *testing.T) {
+	onMongoDB(t)
+	nodes := startTogether(t, newCluster(suite.db), Options{}, Options{})
+	here, there := story(t, nodes[0]).root(), story(t, nodes[1]).root()
+	front, ada := here.front(), here.newUser(object{})
+	here.done()
+	there.eventually(bindsWithin, func() { there.get("/v1/applications/" + front.ID).wantStatus(200) })
+	there.done()
+
+	const long = 30 * time.Second
+	guesses, ends := 0, time.Time{}
+	guess := func(c *scenario) {
+		c.ask(front, "grant_type", "password", "username", ada.Username, "password", "a wrong guess "+strconv.Itoa(guesses))
+		guesses++
+		if c.err != nil || c.last.status != http.StatusTooManyRequests {
+			return
+		}
+		if seconds, err := strconv.Atoi(c.header("Retry-After")); err == nil && c == there {
+			ends = time.Now().Add(time.Duration(seconds) * time.Second)
+		}
+	}
+	for deadline := time.Now().Add(2 * bindsWithin); time.Until(ends) < long-time.Second; {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %d guesses the other node waits %s", guesses, time.Until(ends))
+		}
+		guess(here)
+		guess(there)
+		here.done()
+		there.done()
+		time.Sleep(pollEvery)
+	}
+
+	here.step("a reset on one node")
+	here.post("/v1/users/"+ada.ID+"/password/reset", nil).wantStatus(200)
+	ada.Password = here.text("/temporary_password")
+	here.done()
+	began := time.Now()
+	there.step("the other lets the name in")
+	there.eventually(time.Until(ends)-time.Second, func() { there.askLogin(front, ada).wantStatus(200) })
+	there.done()
+	t.Logf("the other node let the name in after %s, %s before its wait was over", time.Since(began), time.Until(ends))
+}

@@ -185,20 +185,20 @@ func ParseAuditKey(text string) (ed25519.PublicKey, error) {
 	return key, nil
 }
 
-// RunCheckpoints writes a checkpoint every so often, and whenever enough entries came together, until ctx is done. What failed is tried
+// RunCheckpoints writes a checkpoint at once, so that the beginning of the run is witnessed, then every so often, and whenever enough entries came together, until ctx is done. What failed is tried
 // again the next time.
 func (r *Room) RunCheckpoints(ctx context.Context, every time.Duration) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
+		if err := r.Checkpoint(ctx); err != nil && ctx.Err() == nil {
+			r.config.Logger.ErrorContext(ctx, "no checkpoint of the audit was written", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		case <-r.audit.witness.due:
-		}
-		if err := r.Checkpoint(ctx); err != nil && ctx.Err() == nil {
-			r.config.Logger.ErrorContext(ctx, "no checkpoint of the audit was written", "error", err)
 		}
 	}
 }

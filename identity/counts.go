@@ -201,15 +201,21 @@ func (t *throttle) reset(text string, faint bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	name := t.names[who]
-	if name == nil { // also where failures find no room: identities do not come and go in floods
+	if name == nil { // also where failures find no room: identities do not go in floods, and those that come are bounded
+		if faint && len(t.welcomed) >= maxWelcomed {
+			return
+		}
 		name = &count{}
 		t.names[who] = name
 	} else {
-		faint = false
+		faint = faint && name.faint
 	}
 	t.begin(who, name, t.now(), true)
 	name.clear(t.now())
-	name.faint = faint
+	if name.faint = faint; faint {
+		t.welcomed[counted{levelName, who}] = struct{}{}
+		return
+	}
 	t.change(levelName, who)
 }
 
@@ -251,11 +257,10 @@ func (t *throttle) sweep(now time.Time) {
 		}
 	}
 	for of, c := range t.names {
-		if now.Sub(c.last) > forgetAfter && now.Sub(c.resetAt) > forgetAfter {
-			delete(t.names, of)
-			continue
-		}
 		c.places = slices.DeleteFunc(c.places, func(where digest) bool { return t.places[where] == nil })
+		if len(c.places) == 0 && now.Sub(c.last) > forgetAfter && now.Sub(c.resetAt) > forgetAfter {
+			delete(t.names, of)
+		}
 	}
 	for who, homes := range t.homes {
 		if !slices.ContainsFunc(homes, func(where digest) bool { return t.proven(where, now) }) {

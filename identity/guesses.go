@@ -43,13 +43,14 @@ func (t *throttle) unwritten() []unmerged {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var names, rest []unmerged
-	for _, from := range []map[counted]struct{}{t.changed, t.asked} {
+	for _, from := range []map[counted]struct{}{t.changed, t.asked, t.welcomed} {
 		for e := range from {
 			if len(names)+len(rest) == mergeMost {
 				break
 			}
 			delete(t.changed, e)
-			delete(t.asked, e) // once is enough: what is taken twice is added twice
+			delete(t.asked, e)
+			delete(t.welcomed, e) // once is enough: what is taken twice is added twice
 			c := t.level(e.level)[e.of]
 			if c == nil {
 				continue
@@ -107,7 +108,7 @@ func (t *throttle) settle(u *unmerged, sum *storage.Guesses) {
 		delete(t.names, u.of)
 		return
 	}
-	if c.fresh < u.fresh || c.reset && !u.reset {
+	if c.fresh < u.fresh || c.reset && (!u.reset || c.resetAt.After(u.resetAt)) {
 		return
 	}
 	c.reset, c.faint = false, false
@@ -243,7 +244,8 @@ func (t *throttle) know(e counted, record *storage.Guesses, resets map[digest]ti
 			*t.sharedPlaces.of(e.of) = sharedCount{c.failures, c.last}
 		default:
 			t.places[e.of] = c
-			if name := t.names[c.name]; name != nil {
+			if name := room(t.names, c.name); name != nil { // one that succeeded elsewhere has no failures of its own, and its places
+				name.last = latest(name.last, c.last)
 				name.places = append(name.places, e.of)
 			}
 		}

@@ -492,10 +492,12 @@ func (b *importing) user(ctx context.Context, in *importUser, base string) error
 	}
 	i.done = func(ctx context.Context) {
 		if current == nil {
+			b.room.people.welcome(next.UsernameKey)
 			return
 		}
 		if next.UsernameKey != current.UsernameKey {
 			b.room.people.forget(current.UsernameKey)
+			b.room.people.welcome(next.UsernameKey)
 		}
 		if next.Epoch != current.Epoch {
 			b.room.endSessions(ctx, next.ID, "")
@@ -616,6 +618,11 @@ func (b *importing) application(ctx context.Context, in *importApplication, base
 			}
 		}
 		return saveRecord(ctx, tx, next, current == nil, stone)
+	}
+	i.done = func(context.Context) {
+		if current == nil {
+			b.room.machines.welcome(id)
+		}
 	}
 	b.settle(i, c, "iam/applications", versionOf(current), in.expected)
 	return nil

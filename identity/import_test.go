@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/writ-authz/writ/storage"
 )
 
@@ -289,4 +291,87 @@ func TestVerifiersLeaveAndComeBack(t *testing.T) {
 	kind := storage.AuditKind.Name
 	w.store.refuse.Store(&kind)
 	w.root().post("/v1/export/verifiers", `{"kind":"user"}`).is(503)
+}
+
+// TestImportsAreIdempotent: whatever a document says, what was imported is unchanged the second time, and a plan says what comes to pass.
+func TestImportsAreIdempotent(t *testing.T) {
+	w := newWorld(t)
+	w.root().put("/v1/tenants/acme", `{"name":"Acme"}`).is(201)
+	outcomes := map[string]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		text := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
+		some := func(label string, of ...string) []string {
+			return rapid.SliceOfNDistinct(rapid.SampledFrom(of), 0, len(of), rapid.ID[string]).Draw(t, label)
+		}
+		grants := []any{}
+		for _, resource := range some("resources", "ledger", "ledger/accounts", "docs", "iam/users", "iam/nothing") {
+			grants = append(grants, map[string]any{"tenant": text("tenant", "", "acme", "*"), "resource": resource, "action": text("action", "read", "*")})
+		}
+		user := map[string]any{"username": text("username", "ada", "ADA", "bob"), "roles": some("roles", "a:a", "a:b", "a:c"), "add_grants": grants}
+		if rapid.Bool().Draw(t, "email") {
+			user["email"] = text("email", "ada@example.com", "bob@example.com")
+		}
+		if rapid.Bool().Draw(t, "properties") {
+			user["properties"] = map[string]any{"n": rapid.IntRange(0, 2).Draw(t, "n")}
+		}
+		body := map[string]any{
+			"roles": []any{
+				map[string]any{"key": "a:a", "grants": grants, "inherits": some("inherits", "a:b", "a:c")},
+				map[string]any{"key": "a:b", "inherits": some("inherits too", "a:c", "a:a")},
+				map[string]any{"key": "a:c"},
+			},
+			"users": []any{user},
+			"applications": []any{map[string]any{
+				"id": text("id", "x", "y"), "name": "N", "token_format": text("format", "jwt", "opaque"), "roles": some("more", "a:a", "a:c"),
+				"scopes": some("scopes", "ledger:read", "docs:*"), "is_active": rapid.Bool().Draw(t, "active"),
+			}},
+		}
+		send := func(dry bool) *reply {
+			body["dry_run"] = dry
+			raw, err := json.Marshal(body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return w.root().post("/v1/import", string(raw))
+		}
+		plan, done, again := send(true), send(false), send(true)
+		switch faulty := strings.Contains(plan.verdicts(), "faulty") || strings.Contains(plan.verdicts(), "missing"); {
+		case faulty && done.status != 400 && done.status != 409, !faulty && done.status != 200:
+			t.Fatalf("%s\nthe plan said\n%s\nand then %d %s", plan.call, plan.verdicts(), done.status, done.body)
+		case faulty && again.verdicts() != plan.verdicts():
+			t.Fatalf("a refused import changed something:\n%s\n%s", plan.verdicts(), again.verdicts())
+		case !faulty && strings.Contains(strings.NewReplacer("unchanged", "").Replace(again.verdicts()), "change"),
+			!faulty && strings.Contains(again.verdicts(), "create"):
+			t.Fatalf("%s\nthe second time\n%s", plan.call, again.verdicts())
+		case faulty:
+			outcomes["faulty"]++
+		default:
+			outcomes["good"]++
+		}
+	})
+	if outcomes["good"] == 0 || outcomes["faulty"] == 0 {
+		t.Errorf("only one kind was tried: %v", outcomes)
+	}
+}
+
+// Inside a tenant one imports into the tenant, and nothing else.
+func TestAnImportInsideATenant(t *testing.T) {
+	w := newWorld(t)
+	w.root().put("/v1/tenants/acme", `{"name":"Acme"}`).is(201)
+	w.root().put("/v1/tenants/globex", `{"name":"Globex"}`).is(201)
+	w.application("inside", `,"tenant":"acme","grants":[{"tenant":"acme","resource":"iam","action":"*"}]`)
+	inside := w.as("application:inside")
+	into := func(name, tenant string) string {
+		return `{"users":[{"username":"` + name + `","email":"` + name + `@example.com"` + tenant + `}]}`
+	}
+	inside.post("/v1/import", into("amy", `,"tenant":"acme"`)).is(200)
+	inside.post("/v1/import", into("bob", "")).refused("system_level_readonly")
+	foreign := inside.post("/v1/import", into("bob", `,"tenant":"globex"`))
+	absent := inside.post("/v1/import", into("bob", `,"tenant":"none"`))
+	if foreign.status == 200 || without(foreign.body, `"decision_id":"`) != without(absent.body, `"decision_id":"`) {
+		t.Errorf("a foreign tenant and none are told apart:\n%d %s\n%d %s", foreign.status, foreign.body, absent.status, absent.body)
+	}
+	inside.post("/v1/import", `{"tenants":[{"id":"mine","name":"M"}]}`).refused("not_granted")
+	w.root().patch("/v1/tenants/acme", `{"enabled":false}`).is(200)
+	w.root().post("/v1/import", `{"groups":[{"id":"g","name":"G","tenant":"acme"}]}`).conflict("tenant_disabled")
 }

@@ -203,16 +203,15 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 	if err := req.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
-	before, err := r.storedUser(ctx, req.Caller.ID)
+	before, _, err := r.own(ctx, req)
 	if err != nil {
-		return enforce.Resolved{}, fmt.Errorf("read the caller: %w", err)
+		return enforce.Resolved{}, err
 	}
+	proof := "none"
 	if before == nil {
-		before = &storage.User{}
-	}
-	// The slow hash comes before the sequence is read: a change that waits for it would be decided on a state that has moved.
-	proof, err := r.provePassword(ctx, req, before, in.Current)
-	if err != nil {
+		before = &storage.User{} // nobody here has no password to prove, though the name may be somebody's
+	} else if proof, err = r.provePassword(ctx, req, before, in.Current); err != nil {
+		// The slow hash comes before the sequence is read: a change that waits for it would be decided on a state that has moved.
 		return enforce.Resolved{}, err
 	}
 	sequence, err := r.begin(ctx, req)
@@ -224,9 +223,9 @@ func (r *Room) replacePassword(ctx context.Context, req *enforce.Request) (enfor
 	w.question = oneself(v, req)
 	w.question.Resource.Changes = []string{"password"}
 	w.question.Resource.Proof = proof
-	current, err := r.storedUser(ctx, req.Caller.ID)
+	current, _, err := r.own(ctx, req)
 	if err != nil {
-		return enforce.Resolved{}, fmt.Errorf("read the caller: %w", err)
+		return enforce.Resolved{}, err
 	}
 	if current == nil {
 		return r.change(req, w), nil

@@ -161,10 +161,13 @@ func TestP05ACallerOfAnotherIssuerIsWhomWritKnows(t *testing.T) {
 	w.as("application:a,external").put("/v1/me", `{"is_active":false}`).refused("self_lockout")
 
 	// A name that the issuer gave and that is nobody's here gets no rights by being looked up again, whichever way it is spelt.
+	hashes := w.room.PasswordHashes()
 	for _, name := range []string{"BOSS", "boss", boss, "auth0|1"} {
 		nobody := w.as("user:" + name + ",external,nobody")
 		for _, r := range []*reply{
 			nobody.get("/v1/me"), nobody.put("/v1/me", `{"name":"x"}`), nobody.post("/v1/me/password", `{"new_password":"quiet-harbor-9981"}`),
+			nobody.post("/v1/me/password", `{"current_password":"`+goodPassword+`","new_password":"quiet-harbor-9981"}`),
+			nobody.post("/v1/me/password", `{"current_password":"a wrong one","new_password":"quiet-harbor-9981"}`),
 			nobody.get("/v1/me/sessions"), nobody.del("/v1/me/sessions"), nobody.get("/v1/groups"), nobody.put("/v1/groups/g2", `{"name":"g"}`),
 			nobody.patch("/v1/users/"+boss, `{"name":"x"}`),
 		} {
@@ -173,6 +176,7 @@ func TestP05ACallerOfAnotherIssuerIsWhomWritKnows(t *testing.T) {
 			}
 		}
 	}
+	equal(t, "hashes for nobody", w.room.PasswordHashes()-hashes, 0)
 	equal(t, "name", w.root().get("/v1/users/"+boss).is(200).text("name"), "B.")
 }
 

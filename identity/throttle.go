@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,8 +43,10 @@ const (
 	// maxOwners bounds the names of which it is known from where their owners come, maxHomes the networks of one.
 	maxOwners = 100_000
 	maxHomes  = 8
-	sweepStep = 1024
-	sweepTime = time.Second
+	// maxWelcomed bounds the new names for which the store is still to be asked.
+	maxWelcomed = 10_000
+	sweepStep   = 1024
+	sweepTime   = time.Second
 	// ownerStep is how often at most a success of a name from a network is noted.
 	ownerStep = 24 * time.Hour
 )
@@ -92,8 +95,10 @@ type throttle struct {
 	sharedPlaces, sharedNames shared
 	// changed is what the store does not have yet; asked is what somebody was told to wait for, and what the store may know better.
 	changed, asked map[counted]struct{}
-	steps          int
-	swept          time.Time
+	// welcomed are names that nobody had, of which the store may know something all the same.
+	welcomed map[counted]struct{}
+	steps    int
+	swept    time.Time
 }
 
 type bucket struct {
@@ -105,7 +110,7 @@ func newThrottle(title string, now func() time.Time, key []byte, proves bool) *t
 	return &throttle{
 		title: title, now: now, key: key, proves: proves, networks: map[netip.Prefix]*bucket{},
 		places: map[digest]*count{}, names: map[digest]*count{}, owners: map[digest]*count{}, homes: map[digest][]digest{},
-		flights: map[digest]flight{}, changed: map[counted]struct{}{}, asked: map[counted]struct{}{},
+		flights: map[digest]flight{}, changed: map[counted]struct{}{}, asked: map[counted]struct{}{}, welcomed: map[counted]struct{}{},
 	}
 }
 
@@ -211,8 +216,8 @@ func (a *attempt) recognise() {
 // refusal is a 429 that says how long to wait. Who was admitted must call done, whatever comes of it.
 func (t *throttle) admit(name, guess string, peer netip.Addr) (*attempt, error) {
 	a := &attempt{throttle: t, from: network(peer), text: name, guess: guess}
-	// The secrets of machines are not guessed by many who come at once, and cost so little that digests would be most of it.
-	if !t.proves && t.counts.Load() == 0 {
+	// Secrets that the server made cannot be guessed, and cost so little that digests would be most of it.
+	if !t.proves && t.counts.Load() == 0 && strings.HasPrefix(guess, secretPrefix) {
 		return a, nil
 	}
 	a.recognise()

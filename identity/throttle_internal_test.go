@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/writ-authz/writ/storage"
 )
 
 // TestOwnersLeaveRoomForThoseWhoGuess lets more people log in than are remembered, and then guesses at a name that nobody has tried.
@@ -263,5 +265,73 @@ func TestOfGuessesSentTogetherOnePassesAtTheEndOfADelay(t *testing.T) {
 	}
 	if len(limits.flights) != 0 {
 		t.Errorf("%d reservations are left", len(limits.flights))
+	}
+}
+
+// Secrets that somebody chose can be guessed, and are hashed: those of machines are no exception.
+func TestT25AColdBurstAtAChosenSecretIsNoLongerThanAnother(t *testing.T) {
+	at := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	limits := newThrottle("machines", func() time.Time { return at }, []byte("key"), false)
+	peer := netip.MustParseAddr("203.0.113.1")
+	burst := func(prefix string) (passed []*attempt) {
+		for n := range 50 {
+			if a, err := limits.admit("one", prefix+strconv.Itoa(n), peer); err == nil {
+				passed = append(passed, a)
+			}
+		}
+		return passed
+	}
+	if made := burst(secretPrefix); len(made) != 50 || len(limits.flights) != 0 {
+		t.Errorf("of 50 that cannot be guessed %d passed, and %d are counted", len(made), len(limits.flights))
+	}
+	chosen := burst("chosen ")
+	if len(chosen) != freeGuesses {
+		t.Errorf("%d guesses passed at once, not %d", len(chosen), freeGuesses)
+	}
+	for _, a := range chosen {
+		a.done()
+	}
+	if len(limits.flights) != 0 {
+		t.Errorf("%d reservations are left", len(limits.flights))
+	}
+}
+
+// Who imports many users fills neither the memory nor the way to the store that failures take.
+func TestManyNewNamesAreBoundedAndComeAfterFailures(t *testing.T) {
+	at := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	limits := newThrottle("people", func() time.Time { return at }, []byte("key"), true)
+	for n := range maxWelcomed + 100 {
+		limits.welcome("new " + strconv.Itoa(n))
+	}
+	if len(limits.names) != maxWelcomed {
+		t.Errorf("%d new names are remembered", len(limits.names))
+	}
+	a, err := limits.admit("ada", "wrong", netip.MustParseAddr("203.0.113.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.failed()
+	a.done()
+	first := map[digest]bool{}
+	for _, u := range limits.unwritten() {
+		first[u.of] = true
+	}
+	if len(first) != mergeMost || !first[a.who] || !first[a.where] {
+		t.Errorf("of %d that are written first the failure is none", len(first))
+	}
+}
+
+// A name that begins anew for the second time while the first is being written down.
+func TestSP9ANameThatBeginsAnewTwiceIsWrittenTwice(t *testing.T) {
+	at := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	limits := newThrottle("people", func() time.Time { return at }, []byte("key"), true)
+	limits.forget("ada")
+	first := limits.unwritten()
+	at = at.Add(time.Second)
+	limits.forget("ada")
+	limits.settle(&first[0], &storage.Guesses{Meta: storage.Meta{Version: 1}, ResetAt: first[0].resetAt})
+	second := limits.unwritten()
+	if len(second) != 1 || second[0].looks || !second[0].resetAt.Equal(at) {
+		t.Errorf("the second time is not written down: %+v", second)
 	}
 }

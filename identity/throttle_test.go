@@ -314,3 +314,51 @@ func TestCountsThatCannotBeWrittenWaitForTheNextTime(t *testing.T) {
 		t.Error("nothing was written")
 	}
 }
+
+func TestSP9WhatIsImportedInheritsNoCounts(t *testing.T) {
+	w := newWorld(t)
+	w.guess(strangers, "ada", 6) // nobody has the name yet
+	try := func() error {
+		app, _ := w.room.Application("billing")
+		_, _, err := w.room.Verify(t.Context(), strangers, "billing", app, "wrong")
+		return err
+	}
+	for n := range 5 {
+		_, _, err := w.room.Verify(t.Context(), strangers, "billing", nil, "wrong "+strconv.Itoa(n))
+		must(t, err)
+	}
+	if wait(t, w.check(strangers, "ada", goodPassword)) == 0 || wait(t, try()) == 0 {
+		t.Fatal("nobody waits")
+	}
+	w.root().post("/v1/import", `{"users":[{"id":"`+adaID+`","username":"ada","email":"ada@example.com","password_hash":"`+hashed+`"}],
+		"applications":[{"id":"billing","name":"Billing"}]}`).is(200)
+	if pause := wait(t, w.check(strangers, "ada", "wrong")); pause > 0 {
+		t.Errorf("the user waits %s for whoever was tried before", pause)
+	}
+	if pause := wait(t, try()); pause > 0 {
+		t.Errorf("the application waits %s for whoever was tried before", pause)
+	}
+	w.guess(strangers, "eve", 6)
+	w.root().post("/v1/import", `{"users":[{"id":"`+adaID+`","username":"eve","email":"ada@example.com"}]}`).is(200)
+	if pause := wait(t, w.check(strangers, "eve", "wrong")); pause > 0 {
+		t.Errorf("the user of another name waits %s for whoever was tried before", pause)
+	}
+}
+
+// A success ends the failures of a name, and leaves those of the networks of others: they are the name's all the same, after a restart too.
+func TestSP9WhatOneNetworkFailedIsForgottenWithTheName(t *testing.T) {
+	w := newWorld(t)
+	id := w.user("ada", "")
+	w.guess(strangers, "ada", 6)
+	must(t, w.check(home, "ada", goodPassword))
+	w.room.MergeGuesses(t.Context())
+	w.open()
+	if wait(t, w.check(strangers, "ada", goodPassword)) == 0 {
+		t.Fatal("nobody waits")
+	}
+	w.root().del("/v1/users/" + id).is(204)
+	w.user("ada", "")
+	if pause := wait(t, w.check(strangers, "ada", "wrong")); pause > 0 {
+		t.Errorf("the next of the name waits %s", pause)
+	}
+}

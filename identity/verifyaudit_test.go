@@ -18,7 +18,6 @@ import (
 
 	"github.com/writ-authz/writ/identity"
 	"github.com/writ-authz/writ/storage"
-	"github.com/writ-authz/writ/storage/mongo"
 	"github.com/writ-authz/writ/storage/sqlite"
 )
 
@@ -322,51 +321,6 @@ func TestAPartOfOneChainIsVerifiedByItself(t *testing.T) {
 		if entries != c.entries || broken != c.broken {
 			t.Errorf("%d to %d: %d entries, broken %q, want %d and %q", c.from, c.to, entries, broken, c.entries, c.broken)
 		}
-	}
-}
-
-// The same edits through the store's own contract, on a MongoDB where one is named.
-func TestTheAuditOnMongoDBIsVerifiedAlike(t *testing.T) {
-	uri := os.Getenv("WRIT_TEST_MONGODB_URI")
-	if uri == "" {
-		t.Skip("no WRIT_TEST_MONGODB_URI: the store's contract is the same, and the tests above run on SQLite")
-	}
-	name := fmt.Sprintf("audit%d", time.Now().UnixNano())
-	for i, edit := range []func(*testing.T, storage.Store, []*storage.AuditEntry){
-		func(*testing.T, storage.Store, []*storage.AuditEntry) {},
-		func(t *testing.T, s storage.Store, es []*storage.AuditEntry) {
-			es[1].Actor = "application:innocent"
-			must(t, s.Update(t.Context(), es[1]))
-		},
-		func(t *testing.T, s storage.Store, es []*storage.AuditEntry) {
-			must(t, s.Delete(t.Context(), storage.AuditKind, es[1].ID, es[1].Version))
-		},
-		func(t *testing.T, s storage.Store, es []*storage.AuditEntry) {
-			last := es[len(es)-1]
-			must(t, s.Delete(t.Context(), storage.AuditKind, last.ID, last.Version))
-		},
-	} {
-		store, err := mongo.Open(t.Context(), mongo.Config{URI: uri + "/" + name + fmt.Sprint(i), Now: start})
-		must(t, err)
-		defer store.Close()
-		w := &world{t: t, log: &bytes.Buffer{}, adjust: func(*config) {}}
-		w.clock.Store(start().UnixNano())
-		w.store, w.sealer = &faulty{Store: store}, sealer(t)
-		w.open()
-		key, err := w.room.SignAudit(t.Context())
-		must(t, err)
-		_, err = w.room.Bootstrap(t.Context(), rootSecret)
-		must(t, err)
-		for _, id := range []string{"a", "b", "c"} {
-			w.root().put("/v1/groups/"+id, `{"name":"x"}`).is(201)
-		}
-		must(t, w.room.Checkpoint(t.Context()))
-		edit(t, store, w.chain(w.room.Chain()))
-		report := verify(t, store, key, nil)
-		if broken := len(report.Broken) > 0; broken != (i > 0) {
-			t.Errorf("edit %d: broken %v", i, report.Broken)
-		}
-		w.root().get("/v1/audit?action=iam/groups:put&event=intent").is(200)
 	}
 }
 

@@ -182,3 +182,46 @@ func TestFactsStaySmall(t *testing.T) {
 		t.Errorf("%d bytes, at most 16 KiB", each)
 	}
 }
+
+// manager may change applications everywhere and holds n grants, each on a resource of its own, which two roles of the target give.
+func delegation(grants int) *policies.Question {
+	actor := policies.Identity{Type: "application", ID: "app_manager", Exists: true, TenantEnabled: true, Active: true}
+	target := policies.Identity{Type: "application", ID: "app_target", Exists: true, TenantEnabled: true, Active: true}
+	actor.Grants = append(actor.Grants, policies.Grant{Tenant: "*", Resource: "iam/applications", Action: "*", Via: "own"})
+	for i := range grants {
+		g := policies.Grant{Resource: fmt.Sprintf("ledger/kind%d", i), Action: "read", Via: fmt.Sprintf("role:ops:r%d", i%5)}
+		actor.Grants, target.Grants = append(actor.Grants, g), append(target.Grants, g)
+	}
+	return &policies.Question{
+		Entrypoint: policies.EntryAdmin, Subject: policies.NewFacts(actor), Action: "write", Now: now(),
+		Resource: policies.Resource{
+			Type: "iam/applications", ID: "app_target", TenantEnabled: true, Exists: true, OtherOwners: -1, OwnersBefore: -1, Proof: "none",
+			Before: policies.NewFacts(target), After: policies.NewFacts(target), Changes: []string{"description"},
+			AfterDetail: []byte(`{"references":{},"conditional":true}`),
+		},
+		Caller: policies.Caller{
+			ClientID: "app_manager", Audiences: []string{"https://writ.example/management"}, Plane: policies.PlaneManagement,
+			Address: policies.AddressAllowed,
+		},
+	}
+}
+
+// BenchmarkDominate is the price of a change of an identity with many grants, by somebody who holds each of them by itself. The price of a
+// grant must not depend on how many there are.
+func BenchmarkDominate(b *testing.B) {
+	pdp := open(b, policies.Config{})
+	for _, grants := range []int{10, 100, 1000, 5000} {
+		b.Run(fmt.Sprint(grants), func(b *testing.B) {
+			q := delegation(grants)
+			before := cpu(b)
+			for b.Loop() {
+				if d, err := pdp.Decide(b.Context(), q); err != nil || !d.Allow {
+					b.Fatal(d.Allow, err)
+				}
+			}
+			spent := float64(cpu(b)-before) / float64(b.N) / 1e3
+			b.ReportMetric(spent, "cpu-us/op")
+			b.ReportMetric(spent/float64(grants), "cpu-us/grant")
+		})
+	}
+}

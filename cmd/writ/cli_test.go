@@ -65,6 +65,18 @@ func TestExitCodes(t *testing.T) {
 			name: "a server that is not there", args: []string{"token", "--url", dead, "--client-id", "x"},
 			want: 1, says: "is the server running, and is --url right?",
 		},
+		{name: "a file of objects that is not there", args: []string{"import", "absent.yaml"}, want: 1, says: "absent.yaml"},
+		{name: "an import of nothing", args: []string{"import"}, want: 2},
+		{name: "an import from nowhere", args: []string{"import", "/dev/null", "--from", "x"}, want: 2, says: "none of casbin"},
+		{name: "secrets for nobody", args: []string{"export", "--with-secrets"}, want: 2, says: "go together"},
+		{name: "an export as a table", args: []string{"export", "--output", "table"}, want: 2, says: "none of yaml, json"},
+		{name: "an object without a file", args: []string{"role", "create"}, want: 2, says: "name the file with -f"},
+		{name: "an unknown verb", args: []string{"user", "lst"}, want: 2, says: `the nearest is "list"`},
+		{name: "a secret without a reason", args: []string{"app", "secret", "reveal", "a", "b"}, want: 2, says: "--reason"},
+		{
+			name: "objects of a server that is not there", env: []string{"WRIT_TOKEN=x"}, args: []string{"user", "list", "--admin-url", dead},
+			want: 1, says: "is --admin-url right?",
+		},
 		{name: "a key without an id", args: []string{"keys", "retire"}, want: 2},
 		{
 			name: "an admin listener that is not there", env: []string{"WRIT_TOKEN=x"}, args: []string{"keys", "list", "--admin-url", dead},
@@ -171,13 +183,14 @@ func TestEveryCommandHasAnExampleAndEveryPrinterAnOutput(t *testing.T) {
 		"writ version": true, "writ config show": true, "writ recover": true, "writ seed": true, "writ token": true, "writ decide": true, "writ whoami": true,
 		"writ policy check": true, "writ policy test": true, "writ policy eval": true,
 		"writ keys list": true, "writ keys rotate": true, "writ keys retire": true,
-		"writ audit verify": true, "writ audit key": true, "writ review": true, "writ import": true, "writ export": true,
-		"writ user list": true, "writ user get": true, "writ user create": true, "writ user reset-password": true,
-		"writ group list": true, "writ group get": true, "writ group create": true,
-		"writ role list": true, "writ role get": true, "writ role create": true,
-		"writ tenant list": true, "writ tenant get": true, "writ tenant create": true,
-		"writ app list": true, "writ app get": true, "writ app create": true,
-		"writ app secret list": true, "writ app secret add": true, "writ app secret reveal": true,
+		"writ audit verify": true, "writ audit key": true, "writ review": true,
+		"writ import": true, "writ export": true, "writ user reset-password": true, "writ app secret list": true, "writ app secret add": true,
+		"writ app secret reveal": true,
+	}
+	for _, noun := range []string{"user", "group", "role", "app", "tenant"} {
+		for _, verb := range []string{"list", "get", "create"} {
+			prints["writ "+noun+" "+verb] = true
+		}
 	}
 	var visit func(cmd *cobra.Command)
 	visit = func(cmd *cobra.Command) {

@@ -39,19 +39,20 @@ func nouns() []noun {
 	return []noun{
 		{
 			name: "user", plural: "users", key: "id", columns: []string{"id", "username", "email", "name", "tenant", "suspended_at"},
-			filters: []string{"role", "role_prefix", "group", "tenant", "suspended"}, example: "username: ada\nemail: ada@example.com\n",
+			filters: []string{"role", "role_prefix", "group", "tenant", "suspended", "name_prefix", "email_prefix"},
+			example: "username: ada\nemail: ada@example.com\n",
 		},
 		{
 			name: "group", plural: "groups", key: "id", columns: []string{"id", "name", "tenant", "roles"},
-			filters: []string{"tenant", "role"}, bundle: true, example: "id: desk\nname: Desk\n",
+			filters: []string{"tenant", "role", "name_prefix"}, bundle: true, example: "id: desk\nname: Desk\n",
 		},
 		{
 			name: "role", plural: "roles", key: "key", columns: []string{"key", "description", "tenant", "inherits"},
-			filters: []string{"tenant", "inherits"}, bundle: true, example: "key: ops:viewer\n",
+			filters: []string{"tenant", "inherits", "key_prefix"}, bundle: true, example: "key: ops:viewer\n",
 		},
 		{
 			name: "app", plural: "applications", key: "id", columns: []string{"id", "name", "tenant", "is_active", "grant_types"},
-			filters: []string{"role", "role_prefix", "group", "tenant", "protected", "active"}, example: "id: billing\nname: Billing\n",
+			filters: []string{"role", "role_prefix", "group", "tenant", "protected", "active", "name_prefix"}, example: "id: billing\nname: Billing\n",
 		},
 		{name: "tenant", plural: "tenants", key: "id", columns: []string{"id", "name", "enabled"}, example: "id: acme\nname: Acme\n"},
 	}
@@ -75,6 +76,9 @@ func (c *cli) objectCommands() []*cobra.Command {
 	return commands
 }
 
+// completions is how many a shell is shown at most.
+const completions = 200
+
 // completeWithin bounds how long a shell waits for the ids of a completion.
 const completeWithin = 2 * time.Second
 
@@ -92,7 +96,18 @@ func (n noun) completing(cmd *cobra.Command, server func() (*remote, error)) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin)
 		defer cancel()
 		var found []string
-		_ = r.each(ctx, n.path(), nil, func(item json.RawMessage) error {
+		query := url.Values{}
+		if begun != "" && n.name == "role" {
+			query.Set("key_prefix", begun)
+		}
+		if strings.Trim(begun, "0123456789abcdef-") != "" && n.name == "user" { // no id begins so
+			query.Set("name_prefix", begun)
+		}
+		enough := errors.New("enough")
+		_ = r.each(ctx, n.path(), query, func(item json.RawMessage) error {
+			if len(found) >= completions {
+				return enough
+			}
 			fields := map[string]any{}
 			if err := json.Unmarshal(item, &fields); err != nil {
 				return err
@@ -188,7 +203,7 @@ func (n noun) find(ctx context.Context, r *remote, name string) (string, error) 
 	}
 	found := ""
 	enough := errors.New("enough")
-	err := r.each(ctx, n.path(), nil, func(item json.RawMessage) error {
+	err := r.each(ctx, n.path(), url.Values{"name_prefix": {name}}, func(item json.RawMessage) error {
 		var u struct{ ID, Username string }
 		if err := json.Unmarshal(item, &u); err != nil {
 			return err

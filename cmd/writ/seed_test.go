@@ -22,8 +22,8 @@ func seeded(t *testing.T, dir string, more ...string) (code int, stdout, stderr 
 	return code, out.String(), errs.String()
 }
 
-// records are all of a store that a seeding writes, by kind.
-func records(t *testing.T, dir string) map[string][]storage.Record {
+// stored are all of a store that a seeding writes, by kind.
+func stored(t *testing.T, dir string) map[string][]storage.Record {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), sqlite.Config{Dir: dir, Now: time.Now})
 	if err != nil {
@@ -50,7 +50,7 @@ func TestSeedingMakesTheSameDirectoryEachTime(t *testing.T) {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
 	}
-	made := records(t, first)
+	made := stored(t, first)
 	counts := map[string]int{}
 	for kind, found := range made {
 		counts[kind] = len(found)
@@ -59,10 +59,10 @@ func TestSeedingMakesTheSameDirectoryEachTime(t *testing.T) {
 	if diff := cmp.Diff(want, counts); diff != "" {
 		t.Fatal(diff)
 	}
-	if diff := cmp.Diff(made, records(t, second)); diff != "" {
+	if diff := cmp.Diff(made, stored(t, second)); diff != "" {
 		t.Fatalf("the same seed made another directory: %s", diff)
 	}
-	if cmp.Equal(made, records(t, other)) {
+	if cmp.Equal(made, stored(t, other)) {
 		t.Fatal("another seed made the same directory")
 	}
 	// What users name is there, and some have the role that many have.
@@ -90,12 +90,12 @@ func TestSeedingRefusesAStoreThatWasWrittenTo(t *testing.T) {
 	if code, _, errs := seeded(t, dir); code != 0 {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
-	before := records(t, dir)
+	before := stored(t, dir)
 	code, _, errs := seeded(t, dir)
 	if code != 1 || !strings.Contains(errs, "the store is not empty") {
 		t.Fatalf("exit code %d, stderr %q", code, errs)
 	}
-	if diff := cmp.Diff(before, records(t, dir)); diff != "" {
+	if diff := cmp.Diff(before, stored(t, dir)); diff != "" {
 		t.Fatalf("the refused seeding changed the store: %s", diff)
 	}
 }

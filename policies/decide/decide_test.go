@@ -380,6 +380,11 @@ func TestPermissionsEqualEvaluation(t *testing.T) {
 			grants = append(grants, g)
 		}
 		w.identity("user", "eve", grants)
+		if rapid.Bool().Draw(rt, "of acme") {
+			confined := *w.subjects["user/eve"].Facts.Identity()
+			confined.Tenant = "acme"
+			w.subjects["user/eve"].Facts = policies.NewFacts(confined)
+		}
 		listed := w.permissions("asker", "user", "eve")
 		for _, tenant := range tenants {
 			for _, resource := range resources {

@@ -107,10 +107,18 @@ func (a *API) effective(
 func (a *API) candidates(found asked, now time.Time) []heldPermission {
 	type pair struct{ tenant, resource, action string }
 	sources := map[pair][]string{}
+	// A subject that is confined to a tenant holds a grant for every tenant there, and in none.
+	confined := cmp.Or(found.caller.Tenant, found.facts.Identity().Tenant)
 	add := func(tenant, resource, action, via string) {
-		key := pair{tenant, resource, action}
-		if !slices.Contains(sources[key], via) {
-			sources[key] = append(sources[key], via)
+		tenants := []string{tenant}
+		if tenant == anyTenant && confined != "" {
+			tenants = append(tenants, confined, "")
+		}
+		for _, tenant := range tenants {
+			key := pair{tenant, resource, action}
+			if !slices.Contains(sources[key], via) {
+				sources[key] = append(sources[key], via)
+			}
 		}
 	}
 	catalogue := a.PDP.Catalogue()

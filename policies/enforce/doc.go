@@ -8,6 +8,7 @@
 //
 // Invariants:
 //   - No route exists that is not a row of a table given to Mount, or a row of openroutes.go.
-//   - A decided request has exactly one Decision-Id and one decision-log line with it, for the version acted on.
+//   - A decided request has exactly one Decision-Id and one decision-log line with it, for the version acted on. What it
+//     asks besides (Request.Ask) has an id and a line each, with that id as parent.
 //   - A decision that errs is 503 and nothing else. Respond runs only after a permit.
 package enforce

@@ -77,7 +77,7 @@ dominated if {
 dominated if {
 	changing
 	within(input.resource.before)
-	within(input.resource.after)
+	within_afterwards
 	given_grant_types
 	referring_in_reach
 	given_audiences
@@ -207,6 +207,26 @@ within(facts) if {
 	lib.dominates(actor, facts.grants, input.now)
 	audiences_within(facts)
 	ceiling_within(facts)
+}
+
+# METADATA
+# title: Within the caller's rights afterwards
+# description: |
+#   The target is within the caller's rights after the change. Grants that are the same as before are not looked at again.
+# labels:
+#   rule: admin.within_afterwards
+# scope: document
+default within_afterwards := false
+
+within_afterwards if {
+	input.resource.after.grants == input.resource.before.grants
+	audiences_within(input.resource.after)
+	ceiling_within(input.resource.after)
+}
+
+within_afterwards if {
+	not input.resource.after.grants == input.resource.before.grants
+	within(input.resource.after)
 }
 
 # METADATA

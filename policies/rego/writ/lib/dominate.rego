@@ -11,16 +11,74 @@ package writ.lib
 #   rule: lib.dominates
 dominates(owner, wanted, now) if {
 	every tenant, resources in wanted {
-		reaches(owner, tenant)
-		every resource, actions in resources {
-			every action, windows in actions {
-				permits(owner, resource, action)
-				every _, window in windows {
-					owns(owner.grants, tenant, resource, action, window, now)
-				}
+		covered(owner, tenant, resources, now)
+	}
+}
+
+# METADATA
+# title: Covered in a tenant
+# description: |
+#   What is wanted in a tenant is covered. Identities have thousands of grants, and the usual ways to cover them are
+#   written out, so that each is looked up by its key: the owner holds the very same, or everything without end. What
+#   they permit, the last one permits too.
+# labels:
+#   rule: lib.covered
+# scope: document
+covered(owner, tenant, resources, now) if {
+	owner.scoped == false
+	reaches(owner, tenant)
+	held_here := owner.grants[tenant]
+	same := {[resource, action, via] |
+		some resource, actions in resources
+		some action, windows in actions
+		some via, window in windows
+		some owned in held_here[resource][action]
+		owned.not_before <= now
+		now < owned.not_after
+		owned.not_after >= window.not_after
+	}
+	count(same) == count([1 |
+		some actions in resources
+		some windows in actions
+		some _ in windows
+	])
+}
+
+covered(owner, tenant, resources, now) if {
+	owner.scoped == false
+	reaches(owner, tenant)
+	some window in owner.grants["*"]["*"]["*"]
+	window.not_before <= now
+	window.not_after == 9223372036854775807
+	count([1 |
+		some actions in resources
+		some action, _ in actions
+		explicit_names[action]
+	]) == 0
+}
+
+covered(owner, tenant, resources, now) if {
+	reaches(owner, tenant)
+	every resource, actions in resources {
+		every action, windows in actions {
+			permits(owner, resource, action)
+			every _, window in windows {
+				owns(owner.grants, tenant, resource, action, window, now)
 			}
 		}
 	}
+}
+
+# METADATA
+# title: Names of explicit actions
+# description: |
+#   The actions that are explicit for some type.
+# labels:
+#   rule: lib.explicit_names
+explicit_names[action] := true if {
+	some description in data.catalogue.types
+	some action, about in description.actions
+	about.explicit
 }
 
 # METADATA
