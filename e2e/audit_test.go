@@ -146,7 +146,7 @@ func TestTheAuditIsListedExportedAndVerified(t *testing.T) {
 func TestSeedL11ASecretThatLeftHasItsEntry(t *testing.T) {
 	reveals, every := 60, 20
 	if os.Getenv(longVariable) == "1" {
-		reveals, every = 1000, 50
+		reveals, every = 1000, 40 // all that four hands may in a minute
 	}
 	t.Logf("%d retrievals; %s=1 makes it 1000", reveals, longVariable)
 	s := fresh(t, Options{})

@@ -82,7 +82,7 @@ func fix(t *testing.T, s *Server) *fixture {
 	front := c.newApp(object{"name": "front end", "grant_types": list{"password"}})
 	keeper := c.newUser(object{"roles": list{"system:owner"}})
 	c.done()
-	return &fixture{front: front, keeper: keeper.ID, root: c.auth, hash: worldVerifier}
+	return &fixture{front: front, keeper: keeper.ID, root: c.auth, hash: worldHash}
 }
 
 // run plays one world.

@@ -353,3 +353,25 @@ func TestImportsAreIdempotent(t *testing.T) {
 		t.Errorf("only one kind was tried: %v", outcomes)
 	}
 }
+
+// Inside a tenant one imports into the tenant, and nothing else.
+func TestAnImportInsideATenant(t *testing.T) {
+	w := newWorld(t)
+	w.root().put("/v1/tenants/acme", `{"name":"Acme"}`).is(201)
+	w.root().put("/v1/tenants/globex", `{"name":"Globex"}`).is(201)
+	w.application("inside", `,"tenant":"acme","grants":[{"tenant":"acme","resource":"iam","action":"*"}]`)
+	inside := w.as("application:inside")
+	into := func(name, tenant string) string {
+		return `{"users":[{"username":"` + name + `","email":"` + name + `@example.com"` + tenant + `}]}`
+	}
+	inside.post("/v1/import", into("amy", `,"tenant":"acme"`)).is(200)
+	inside.post("/v1/import", into("bob", "")).refused("system_level_readonly")
+	foreign := inside.post("/v1/import", into("bob", `,"tenant":"globex"`))
+	absent := inside.post("/v1/import", into("bob", `,"tenant":"none"`))
+	if foreign.status == 200 || without(foreign.body, `"decision_id":"`) != without(absent.body, `"decision_id":"`) {
+		t.Errorf("a foreign tenant and none are told apart:\n%d %s\n%d %s", foreign.status, foreign.body, absent.status, absent.body)
+	}
+	inside.post("/v1/import", `{"tenants":[{"id":"mine","name":"M"}]}`).refused("not_granted")
+	w.root().patch("/v1/tenants/acme", `{"enabled":false}`).is(200)
+	w.root().post("/v1/import", `{"groups":[{"id":"g","name":"G","tenant":"acme"}]}`).conflict("tenant_disabled")
+}

@@ -102,7 +102,7 @@ func (s *Server) livingAccess(ctx context.Context, raw string) (*liveToken, erro
 		return nil, errDead
 	}
 	// Where the holder is, nobody knows here.
-	if _, err := s.holder(ctx, token, netip.Addr{}); err != nil {
+	if _, err := s.holder(ctx, token, netip.Addr{}, secretLives); err != nil {
 		return nil, err
 	}
 	return accessOf(token.claims), nil

@@ -68,7 +68,7 @@ func (s *Server) resolveSessionsEnd(ctx context.Context, r *enforce.Request) (en
 }
 
 // hinted is the holder of a genuine access token, expired or not, or of a refresh token. Everything that is wrong with it is 400. What was
-// revoked proves nothing any more, also after it has expired.
+// revoked, the token or the secret that it was had with, proves nothing any more, also after it has expired; what only expired does (L-14).
 func (s *Server) hinted(ctx context.Context, raw string, peer netip.Addr) (*enforce.Caller, error) {
 	if strings.HasPrefix(raw, refreshPrefix) {
 		caller, err := s.refreshHolder(ctx, raw, peer)
@@ -80,7 +80,7 @@ func (s *Server) hinted(ctx context.Context, raw string, peer netip.Addr) (*enfo
 	token, err := s.genuine(raw)
 	if err == nil {
 		var caller *enforce.Caller
-		if caller, err = s.holder(ctx, token, peer); err == nil {
+		if caller, err = s.holder(ctx, token, peer, secretKept); err == nil {
 			var revoked bool
 			if revoked, err = s.everDenied(ctx, token.claims.ID); err == nil && !revoked {
 				return caller, nil

@@ -115,6 +115,42 @@ func TestSeedL14ARevokedTokenEndsNoSessionEvenAfterItHasExpired(t *testing.T) {
 	w.want(w.end("", fresh.text("access_token")), http.StatusBadRequest, "invalid_request")
 }
 
+// L-14: a token seldom outlives the secret that it was had with, so most expired tokens are of expired secrets. Time ends neither the
+// session nor the right to end it; who revokes the secret takes that back.
+func TestSeedL14AnExpiredSecretIsNotARevokedOne(t *testing.T) {
+	for name, revoked := range map[string]bool{"expired": false, "expired, and revoked since": true} {
+		t.Run(name, func(t *testing.T) {
+			w := refreshing(t)
+			app := w.directory.applications["portal"].record
+			app.Secrets = append(app.Secrets, storage.Secret{ID: "s2", Verifier: verifier("the second")})
+			app.Secrets[0].ExpiresAt = w.at(30 * time.Minute)
+			login := w.login()
+			token := login.text("access_token")
+			w.advance(30 * time.Minute)
+			if w.live(token) {
+				t.Fatal("a token outlives its secret")
+			}
+			w.want(w.end(token, ""), http.StatusUnauthorized, "invalid_token")
+			if session := w.sessionOf(login); session.EndedAt != nil {
+				t.Fatal("a dead bearer ended a session")
+			}
+			if revoked {
+				app.Secrets[0].RevokedAt = w.at(0)
+				w.want(w.end("", token), http.StatusBadRequest, "invalid_request")
+				if session := w.sessionOf(login); session.EndedAt != nil {
+					t.Fatal("a token of a revoked secret ended a session")
+				}
+				return
+			}
+			w.want(w.end("", token), http.StatusNoContent, "")
+			if session := w.sessionOf(login); session.EndedAt == nil {
+				t.Fatal("the session lives")
+			}
+			w.want(w.end("", token), http.StatusBadRequest, "invalid_request")
+		})
+	}
+}
+
 func TestSessionsEndWithoutAuditEndsNothing(t *testing.T) {
 	w := peopled(t)
 	token := w.person("portal", "ada").text("access_token")

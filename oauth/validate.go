@@ -102,8 +102,8 @@ func (c *claims) inTime(now time.Time) bool {
 }
 
 // holder returns the caller that a genuine token stands for, if nothing has ended it since: revocation, epochs, application, secret,
-// user, session. It does not ask whether the token has expired.
-func (s *Server) holder(ctx context.Context, token *verifiedToken, peer netip.Addr) (*enforce.Caller, error) {
+// user, session. It does not ask whether the token has expired; good says what is asked of the secret that the token was had with.
+func (s *Server) holder(ctx context.Context, token *verifiedToken, peer netip.Addr, good secretCheck) (*enforce.Caller, error) {
 	if err := s.directory.Fresh(); err != nil {
 		return nil, fmt.Errorf("validate token: %w", err)
 	}
@@ -115,7 +115,7 @@ func (s *Server) holder(ctx context.Context, token *verifiedToken, peer netip.Ad
 	if err != nil {
 		return nil, fmt.Errorf("validate token: %w", err)
 	}
-	if app == nil || !secretLives(app, c.Epochs.Secret, now) {
+	if app == nil || !secretOf(app, c.Epochs.Secret, now, good) {
 		return nil, errDead
 	}
 	subject, err := s.directory.Subject(ctx, typeApplication, app.ID)
@@ -155,16 +155,27 @@ func (s *Server) holder(ctx context.Context, token *verifiedToken, peer netip.Ad
 	return caller, nil
 }
 
-// secretLives reports whether the secret that a token names still is one of the application's, and good.
-func secretLives(app *storage.Application, id string, now time.Time) bool {
+// secretCheck is what is asked of the secret that a token was had with.
+type secretCheck func(secret *storage.Secret, now time.Time) bool
+
+// secretOf reports whether the secret that a token names still is one of the application's, and good. A token that names none was had
+// without one.
+func secretOf(app *storage.Application, id string, now time.Time, good secretCheck) bool {
 	if id == "" {
 		return true
 	}
-	return slices.ContainsFunc(app.Secrets, func(secret storage.Secret) bool {
-		return secret.ID == id && secret.RevokedAt == nil && (secret.NotBefore == nil || !now.Before(*secret.NotBefore)) &&
-			(secret.ExpiresAt == nil || now.Before(*secret.ExpiresAt))
-	})
+	at := slices.IndexFunc(app.Secrets, func(secret storage.Secret) bool { return secret.ID == id })
+	return at >= 0 && good(&app.Secrets[at], now)
 }
+
+// secretLives is true of a secret that is good now.
+func secretLives(secret *storage.Secret, now time.Time) bool {
+	return secretKept(secret, now) && (secret.NotBefore == nil || !now.Before(*secret.NotBefore)) &&
+		(secret.ExpiresAt == nil || now.Before(*secret.ExpiresAt))
+}
+
+// secretKept is true of a secret that nobody revoked. Time alone may have ended it, as it may the token.
+func secretKept(secret *storage.Secret, _ time.Time) bool { return secret.RevokedAt == nil }
 
 // live is a genuine token that has not expired and that nothing has ended, or one of an external issuer.
 func (s *Server) live(ctx context.Context, raw string, peer netip.Addr) (*enforce.Caller, error) {
@@ -178,7 +189,7 @@ func (s *Server) live(ctx context.Context, raw string, peer netip.Addr) (*enforc
 	if !token.claims.inTime(s.now()) {
 		return nil, errDead
 	}
-	return s.holder(ctx, token, peer)
+	return s.holder(ctx, token, peer, secretLives)
 }
 
 // Token returns the caller that a live access token stands for. A dead one is enforce.ErrUnauthenticated; other errors

@@ -244,14 +244,19 @@ func basic(id, secret string) string {
 
 func bearer(token string) string { return "Bearer " + token }
 
-// want fails unless the reply has the status and, for errors, the code.
+// want fails unless the reply has the status and, for errors, the code, and says of itself what such a reply must: a body its media type,
+// a 401 how to authenticate (RFC 6749, section 5.2, and RFC 6750, section 3), and what is not one of them no challenge.
 func (w *world) want(r reply, status int, code string) reply {
 	w.tb.Helper()
 	if r.Code != status || r.text("error") != code {
 		w.tb.Fatalf("want %d %q, got %d: %s", status, code, r.Code, r.Body)
 	}
+	w.wantChallenge(r, code)
 	if code == "" {
 		return r
+	}
+	if got := r.Header().Get("Content-Type"); got != "application/json" {
+		w.tb.Fatalf("Content-Type of an error is %q", got)
 	}
 	if got := r.Header().Get("Cache-Control"); got != "no-store" {
 		w.tb.Fatalf("Cache-Control of an error is %q", got)
@@ -267,6 +272,27 @@ func (w *world) want(r reply, status int, code string) reply {
 		}
 	}
 	return r
+}
+
+// wantChallenge holds WWW-Authenticate to the status and the code.
+func (w *world) wantChallenge(r reply, code string) {
+	w.tb.Helper()
+	challenges := r.Header().Values("WWW-Authenticate")
+	want := ""
+	switch {
+	case code == "invalid_client":
+		want = `Basic realm="writ", charset="UTF-8"`
+	case code == "invalid_token", code == "insufficient_scope":
+		want = `Bearer realm="writ", error="` + code + `"`
+	}
+	switch {
+	case want == "" && len(challenges) > 0 && r.Code != http.StatusUnauthorized:
+		w.tb.Fatalf("a reply of %d has the challenges %q", r.Code, challenges)
+	case want == "" && len(challenges) == 0 && r.Code == http.StatusUnauthorized:
+		w.tb.Fatal("a 401 has no challenge")
+	case want != "" && (len(challenges) == 0 || !strings.HasPrefix(challenges[0], want)):
+		w.tb.Fatalf("the challenges of %s are %q, want %s first", code, challenges, want)
+	}
 }
 
 // live reports whether the server accepts an access token.

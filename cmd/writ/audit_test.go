@@ -51,8 +51,8 @@ func trails(t *testing.T) map[string]trail {
 	return all
 }
 
-// records returns the audit of a store: the entries of its one node, and its checkpoints.
-func records(t *testing.T, s storage.Store) (node []*storage.AuditEntry, checkpoints []*storage.AuditCheckpoint) {
+// auditOf returns the audit of a store: the entries of its one node, and its checkpoints.
+func auditOf(t *testing.T, s storage.Store) (node []*storage.AuditEntry, checkpoints []*storage.AuditCheckpoint) {
 	t.Helper()
 	entries, err := storage.List[storage.AuditEntry](t.Context(), s, storage.Query{Limit: 1000})
 	if err != nil {
@@ -133,7 +133,7 @@ func TestAuditVerifyNamesWhatWasDoneToAStore(t *testing.T) {
 			}
 			for _, e := range edits {
 				whole := tamper(t, where, func(s storage.Store) error {
-					node, checkpoints := records(t, s)
+					node, checkpoints := auditOf(t, s)
 					return e.do(t.Context(), s, node, checkpoints)
 				})
 				if code, out := verify("--anchor", anchor); code != 1 || !strings.Contains(out, e.says) {

@@ -65,13 +65,6 @@ func (s seeding) kinds() []seedKind {
 	}
 }
 
-func (s seeding) total() (n int) {
-	for _, kind := range s.kinds() {
-		n += kind.count
-	}
-	return n
-}
-
 // chance is the random source of one record.
 func (s seeding) chance(kind, i int) *rand.Rand {
 	return rand.New(rand.NewPCG(s.seed, uint64(kind)<<32|uint64(i))) //nolint:gosec // the same data each time is the purpose
