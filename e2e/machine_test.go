@@ -152,6 +152,7 @@ func TestSeedL11SecretIsRevealedToAFreshAdministratorOnly(t *testing.T) {
 	for _, id := range refused {
 		c.get("/v1/audit?decision_id="+id).wantItems("outcome", "refused")
 	}
+	c.owner()
 
 	c.step("what cannot be revealed")
 	c.post("/v1/applications/"+hidden.ID+"/secrets/"+hidden.SecretID+"/reveal", why).wantProblem(409, "")

@@ -175,7 +175,7 @@ type world struct {
 	clock    atomic.Int64
 	// undecided makes every decision of the mounted rows err.
 	undecided atomic.Bool
-	dir      string // of the store
+	dir       string // of the store
 }
 
 // pdp is opened once: it is immutable and the slowest part of a world.
