@@ -56,7 +56,7 @@ func TestC04AndSeedP13WhatIsNoKindFromInside(t *testing.T) {
 			c.patch("/v1/tenants/"+two, object{"name": "T"}).wantDenied("system_level_readonly")
 			c.put("/v1/tenants/"+two, object{"name": "T"}).wantDenied("system_level_readonly")
 			c.delete("/v1/tenants/" + two).wantDenied("system_level_readonly")
-			c.put("/v1/tenants/"+unique("tenant"), object{"name": "T"}).wantDenied("system_level_readonly")
+			c.put("/v1/tenants/"+unique("tenant"), object{"name": "T"}).wantProblem(404, "")
 			c.get("/v1/tenants?limit=100").wantStatus(200)
 		default:
 			same("GET", "/v1/tenants/"+two, "/v1/tenants/"+unique("tenant"), nil)
