@@ -52,6 +52,21 @@ func TestBootstrapHappensOnce(t *testing.T) {
 	}
 }
 
+// What a start makes is found by its name like what the API makes.
+func TestWhatTheBootstrapMakesIsFoundByName(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.room.BootstrapFile(t.Context(), []byte(declared))
+	must(t, err)
+	must(t, w.follow())
+	for query, want := range map[string]string{
+		"applications?name_prefix=ROO": "root", "applications?name_prefix=port": "portal", "applications?name_prefix=work": "worker",
+		"groups?name_prefix=keep": "keeping", "applications?name_prefix=none": "",
+	} {
+		equal(t, query, w.root().get("/v1/"+query).is(200).ids("id"), want)
+	}
+	equal(t, "users", w.root().get("/v1/users?name_prefix=AD").is(200).ids("username"), "ada")
+}
+
 func TestBootstrapMakesASecretOrRefusesAShortOne(t *testing.T) {
 	fresh := unstarted(t, func(*config) {})
 	if _, err := fresh.room.Bootstrap(t.Context(), "too short"); err == nil {

@@ -173,13 +173,29 @@ type world struct {
 	adjust   func(*config)
 	log      *bytes.Buffer
 	clock    atomic.Int64
-	dir      string // of the store
+	// undecided makes every decision of the mounted rows err.
+	undecided atomic.Bool
+	dir       string // of the store
 }
 
 // pdp is opened once: it is immutable and the slowest part of a world.
 var pdp = sync.OnceValues(func() (*policies.PDP, error) {
 	return policies.Open(context.Background(), policies.Config{Now: start, Deadline: 5 * time.Second})
 })
+
+// erring are the rules, which have no answer while they are told so.
+type erring struct {
+	enforce.Decider
+	undecided *atomic.Bool
+}
+
+func (e erring) Decide(ctx context.Context, q *policies.Question) (policies.Decision, error) {
+	d, err := e.Decider.Decide(ctx, q)
+	if e.undecided.Load() {
+		d.Allow, err = true, policies.ErrUndecided // what is beside an error is no answer
+	}
+	return d, err
+}
 
 type config = identity.Config
 
@@ -246,7 +262,7 @@ func (w *world) open() {
 	log := policies.NewLog(policies.LogConfig{Now: w.now})
 	w.t.Cleanup(func() { _ = log.Close(context.Background()) })
 	w.handler, err = enforce.Mount(enforce.Config{
-		PDP: engine, Log: log, Now: w.now, Fallback: plane,
+		PDP: erring{engine, &w.undecided}, Log: log, Now: w.now, Fallback: plane,
 		Groups: []enforce.Group{{Plane: plane, Routes: w.room.Routes()}, {Plane: plane, Routes: w.room.MeRoutes()}, {Plane: plane, Routes: w.room.RevealRoutes()}},
 	})
 	must(w.t, err)
