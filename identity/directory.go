@@ -84,7 +84,9 @@ func (d *directory) load(ctx context.Context) (int64, error) {
 	return sequence, atOnce(
 		func() error { return each(ctx, d.store, func(a *storage.Application) { d.putApplication(a.ID, a) }) },
 		func() error { return each(ctx, d.store, func(r *storage.Role) { d.putRole(storage.RoleKey(r.ID), r) }) },
-		func() error { return each(ctx, d.store, func(g *storage.Group) { d.putGroup(storage.GroupID(g.ID), g) }) },
+		func() error {
+			return each(ctx, d.store, func(g *storage.Group) { d.putGroup(storage.GroupID(g.ID), g) })
+		},
 		func() error {
 			return each(ctx, d.store, func(t *storage.Tenant) { d.tenants[storage.TenantID(t.ID)] = t })
 		},
