@@ -35,7 +35,7 @@ func TestCheckNamesTheRuleAndThePlace(t *testing.T) {
 	cases := map[string]struct{ body, rule, place string }{ // by folder
 		"unformatted": {meta + "x  if true\n", "format", "1:1"},
 		"bare":        {"x if input.a\n", "metadata", "3:1"},
-		"borrowed":    {strings.Replace(meta, "FOLDER.x", "zoo.keeper", 1) + "x if input.a\n", "metadata", "7:1"},
+		"zoology":     {strings.Replace(meta, "FOLDER.x", "zoo.keeper", 1) + "x if input.a\n", "metadata", "7:1"},
 		"untested":    {meta + "x if input.a\n", "test", "1:1"},
 		"denying":     {meta + "deny contains \"granted\" if input.a\n", "deny", "7:1"},
 		"printing":    {meta + "x if {\n\tprint(\"x\")\n\tinput.a\n}\n", "debug", "8:2"},
