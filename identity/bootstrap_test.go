@@ -28,7 +28,7 @@ applications:
 `
 
 func TestBootstrapHappensOnce(t *testing.T) {
-	w := newWorld(t) // which has done it
+	w := newChosenWorld(t) // which has done it
 	w.works("root", rootSecret, true)
 	sequence, err := w.store.Sequence(t.Context())
 	must(t, err)
