@@ -23,7 +23,6 @@ import (
 	"github.com/writ-authz/writ/policies/enforce"
 	"github.com/writ-authz/writ/storage"
 	"github.com/writ-authz/writ/storage/seal"
-	"github.com/writ-authz/writ/storage/sqlite"
 )
 
 // start is when every test begins.
@@ -160,7 +159,7 @@ func (e *ended) list() string {
 	return strings.Join(e.sessions, " ")
 }
 
-// world is one node's identity room behind its routes, with the shipped rules and an embedded store.
+// world is one node's identity room behind its routes, with the shipped rules and a store of its own.
 type world struct {
 	t        testing.TB
 	store    *faulty
@@ -175,7 +174,7 @@ type world struct {
 	clock    atomic.Int64
 	// undecided makes every decision of the mounted rows err.
 	undecided atomic.Bool
-	dir       string // of the store
+	dir       string // of the store, where it is embedded
 }
 
 // pdp is opened once: it is immutable and the slowest part of a world.
@@ -227,10 +226,7 @@ func unstarted(t testing.TB, adjust func(*config)) *world {
 	w := &world{t: t, log: &bytes.Buffer{}, adjust: adjust}
 	w.clock.Store(start().UnixNano())
 	w.dir = filepath.Join(t.TempDir(), "data")
-	store, err := sqlite.Open(t.Context(), sqlite.Config{Dir: w.dir, Now: w.now})
-	must(t, err)
-	t.Cleanup(func() { _ = store.Close() })
-	w.store, w.sealer = &faulty{Store: store}, sealer(t)
+	w.store, w.sealer = &faulty{Store: openStore(t, w.dir, w.now)}, sealer(t)
 	w.open()
 	return w
 }
