@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"context"
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -48,6 +49,27 @@ func Goldens(dir string) (asked []Golden, err error) {
 		asked = append(asked, Golden{v.name, kind, action, v.entrypoint, v.allow})
 	}
 	return asked, err
+}
+
+// RunGoldens runs the golden decisions that a directory of policies brings, under what it brings, and none of the tests.
+func RunGoldens(ctx context.Context, dir string) (results []TestResult, err error) {
+	l, err := newLayers(shipped(), Source{Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	s, err := load(l, true, nil)
+	if err != nil {
+		return nil, err
+	}
+	sn, err := s.admit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	vectors, err := vectorsOf(s.golden)
+	for i := range vectors {
+		results = append(results, vectors[i].result(ctx, sn))
+	}
+	return results, err
 }
 
 // Golden is what a golden decision is about.

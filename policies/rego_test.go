@@ -47,6 +47,22 @@ func TestShippedPoliciesPassTheirTests(t *testing.T) {
 	t.Logf("%d tests and golden decisions, %d files", len(report.Tests), len(report.Coverage))
 }
 
+// What an operator may demand beyond the shipped settings has golden decisions of its own, in a directory with those settings.
+func TestGoldenDecisionsUnderStricterSettings(t *testing.T) {
+	results, err := policies.RunGoldens(t.Context(), "testdata/strict")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if !r.Pass {
+			t.Errorf("%s: %s: %s", r.File, r.Name, r.Message)
+		}
+	}
+	if len(results) < 4 {
+		t.Errorf("%d golden decisions, want at least a permit and a denial for each of two settings", len(results))
+	}
+}
+
 // What is tested here is what the binary trusts at its start. With -update the hash is written, if all tests pass.
 func TestTheShippedSetIsProven(t *testing.T) {
 	hash, ok, err := policies.ShippedHash()

@@ -89,6 +89,18 @@ test_fresh_to_the_nanosecond if {
 	answers(reveals(admin_test.owner, {"now": 300000000900}), [])
 }
 
+test_policy_data_says_how_long_a_sign_in_is_fresh[note] if {
+	some note, tc in {
+		"shorter, and just in time": {"seconds": 60, "now": 60000000900, "want": []},
+		"shorter, and too late": {"seconds": 60, "now": 60000000901, "want": ["credential.fresh"]},
+		"longer, and just in time": {"seconds": 900, "now": 900000000900, "want": []},
+		"longer, and too late": {"seconds": 900, "now": 900000000901, "want": ["credential.fresh"]},
+		"never": {"seconds": -1, "now": 1000, "want": ["credential.fresh"]},
+	}
+	request := reveals(admin_test.owner, {"now": tc.now})
+	answers(request, tc.want) with data.settings.login.fresh_seconds as tc.seconds
+}
+
 test_guards_of_administration_come_first[note] if {
 	some note, tc in {
 		"not usable": {"subject": object.union(admin_test.owner, {"active": false}), "given": {}, "want": ["admin.usable"]},
