@@ -4,6 +4,8 @@ FUZZTIME ?= 30s
 IMAGE ?= writ:dev
 # No C: the same code on every machine, one static binary, and one build cache for building, testing and linting.
 export CGO_ENABLED := 0
+# The tests that are named by a row of the requirements of OAuth or of security; they run on each store.
+ROWS := ^Test([TPRJIVBMAF]|ST|SJ|SP)[0-9]
 # Without a usable git checkout (an archive, another owner) the binary is built without a revision instead of not at all.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 # Where systems keep the certificate authorities that they trust; the image gets those of the machine that builds it.
@@ -31,6 +33,7 @@ test: lint ## everything this machine can run without containers: lint, Go, Rego
 	@command -v curl >/dev/null 2>&1 || echo 'curl: not here; the curl lines of writ dev and of the documents are not run'
 	go test $$(go list ./... | grep -v -e /e2e$$ -e /storage/mongo$$)
 	go test -count=1 -v ./storage/mongo
+	WRIT_TEST_STORE=mongo go test -count=1 -v -run '$(ROWS)' ./oauth ./identity
 	cd e2e/mongowire && go test ./...
 	cd e2e/clients && go test -count=1 -v ./...
 	.ci/fuzz 2000x

@@ -144,7 +144,7 @@ func TestTheAuditIsListedExportedAndVerified(t *testing.T) {
 // TestSeedL11ASecretThatLeftHasItsEntry reveals secrets while the server is killed at random points, over and over. Every value that a
 // client got has an intent before it, every chain verifies, and what was acknowledged is whole.
 func TestSeedL11ASecretThatLeftHasItsEntry(t *testing.T) {
-	reveals, every := 60, 20
+	reveals, every := 30, 15
 	if os.Getenv(longVariable) == "1" {
 		reveals, every = 1000, 40 // all that four hands may in a minute
 	}

@@ -26,7 +26,8 @@ type play struct {
 	u       *universe
 	is      state
 	callers []*caller
-	script  []string // what was done, for the report
+	gone    map[string]bool // the paths of what was deleted
+	script  []string        // what was done, for the report
 	tally   *tally
 }
 
@@ -126,7 +127,7 @@ func (p *play) begin() {
 	}
 	p.name = fmt.Sprintf("w%d", worlds.Add(1))
 	a, b, third := p.name+"-A", p.name+"-B", p.name+"-C"
-	p.u, p.is = newUniverse(a, b, third), state{}
+	p.u, p.is, p.gone = newUniverse(a, b, third), state{}, map[string]bool{}
 	p.is = p.is.with(&thing{kind: "roles", id: "system:owner", protected: true, active: true, grants: []right{
 		{tenant: "*", resource: "*", action: "*"},
 		{tenant: "*", resource: "iam/applications", action: "reveal"},
@@ -134,7 +135,7 @@ func (p *play) begin() {
 	}})
 	for _, id := range []string{a, b} {
 		p.asRoot("PUT", "/v1/tenants/"+id, object{"name": id}, 201)
-		p.is = p.is.with(&thing{kind: "tenants", id: id, active: true})
+		p.is = p.is.with(&thing{kind: "tenants", id: id, active: true, text: id})
 	}
 	for i, tenant := range []string{"", a} {
 		role := &thing{kind: "roles", id: fmt.Sprintf("%s:role%d", p.name, i), tenant: tenant, active: true, grants: p.grants("role")}

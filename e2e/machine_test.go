@@ -117,8 +117,42 @@ func TestSeedL11SecretIsRevealedToAFreshAdministratorOnly(t *testing.T) {
 
 	c.step("an owner who has just logged in")
 	c.owner().post(path, why).wantStatus(200).want("/value", a.Secret).wantHeader("Cache-Control", "no-store")
+	revealed := c.header("Decision-Id")
 	c.post(path, object{}).wantDenied("admin_only").wantNoSecret(a.Secret)
 	c.onPublic().post(path, why).wantStatus(404)
+
+	c.step("one condition missing, each with its reason")
+	var refused []string
+	missing := func(rule string) {
+		c.post(path, why).wantDenied("admin_only").want("/reasons/0/rule", rule).wantNoSecret(a.Secret)
+		refused = append(refused, c.header("Decision-Id"))
+		c.expect(rule)
+	}
+	front := c.root().front()
+	everything := c.newUser(object{"grants": grants("*:*@*")}) // but for what must be given by name
+	named := c.newUser(object{"grants": grants("iam/applications:read", "iam/applications:reveal")})
+	c.as(bearer(c.login(front, everything)))
+	missing("admin.granted")
+	c.as(bearer(c.login(front, named)))
+	missing("credential.administrative")
+	c.root()
+	narrow := c.newUser(object{"roles": list{"system:owner"}})
+	c.as(bearer(c.login(front, narrow, "scope", "iam/applications:read")))
+	missing("admin.scoped")
+
+	c.step("no GET shows it, to anyone")
+	for _, reading := range []string{"/v1/applications/" + a.ID, "/v1/applications/" + a.ID + "/secrets", "/v1/applications?name_prefix=app"} {
+		c.owner().get(reading).wantStatus(200).wantNoSecret(a.Secret)
+		c.root().get(reading).wantStatus(200).wantNoSecret(a.Secret)
+	}
+	c.owner().get(path).wantStatus(405).wantNoSecret(a.Secret)
+
+	c.step("all of it is in the audit: what was refused, and the one that was not")
+	c.root().get("/v1/audit?decision_id="+revealed).wantItems("event", "outcome", "intent")
+	for _, id := range refused {
+		c.get("/v1/audit?decision_id="+id).wantItems("outcome", "refused")
+	}
+	c.owner()
 
 	c.step("what cannot be revealed")
 	c.post("/v1/applications/"+hidden.ID+"/secrets/"+hidden.SecretID+"/reveal", why).wantProblem(409, "")

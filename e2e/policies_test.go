@@ -116,13 +116,91 @@ func TestSeedP05UserTokensOnTheManagementAPI(t *testing.T) {
 
 	c.step("an administrator no more: refused at once")
 	c.root().patch("/v1/users/"+admin.ID, object{"roles": list{}, "grants": grants("iam/groups:read")}).wantStatus(200)
-	c.as(bearer(token)).get("/v1/groups").wantStatus(403)
+	c.as(bearer(token)).get("/v1/groups").wantDenied("not_administrator")
 
-	c.step("made one by id")
-	write(t, filepath.Join(dir, "settings", "data.yaml"),
-		"admin:\n  user_tokens:\n    own: administrators\nadministrators:\n  ids:\n    "+plain.ID+": true\n")
-	c.as(bearer(c.login(front, plain)))
+	only := "admin:\n  user_tokens:\n    own: administrators\n"
+	settings := func(text string) { write(t, filepath.Join(dir, "settings", "data.yaml"), only+text) }
+	c.step("made one by id, and removed")
+	token = c.login(front, plain)
+	settings("administrators:\n  ids:\n    " + plain.ID + ": true\n")
+	c.as(bearer(token)).eventually(swapWithin, func() { c.get("/v1/groups").wantStatus(200) })
+	c.get("/v1/users").wantDenied("not_granted") // being one is no right
+	settings("")
+	c.eventually(swapWithin, func() { c.get("/v1/groups").wantDenied("not_administrator") })
+
+	c.step("made one by a role, and removed")
+	role := c.root().newRole()
+	holder := c.newUser(object{"roles": list{role}, "grants": grants("iam/groups:read")})
+	token = c.login(front, holder)
+	c.as(bearer(token)).get("/v1/groups").wantDenied("not_administrator")
+	settings("administrators:\n  roles:\n    \"" + role + "\": true\n")
 	c.eventually(swapWithin, func() { c.get("/v1/groups").wantStatus(200) })
+	c.root().patch("/v1/users/"+holder.ID, object{"roles": list{}}).wantStatus(200)
+	c.as(bearer(token)).get("/v1/groups").wantDenied("not_administrator")
+}
+
+// TestSeedP01BasicCanBeOff has the same application come with Basic where it is accepted and where it is not, and with a token.
+func TestSeedP01BasicCanBeOff(t *testing.T) {
+	for value, status := range map[string]int{"": 200, "true": 200, "false": 401} {
+		s := fresh(t, Options{Env: map[string]string{"WRIT_ADMIN_BASIC": value}})
+		c := story(t, s)
+		root := app{ID: "root", Secret: s.Secret}
+		c.root()
+		a := c.newApp(object{"grants": grants("iam/groups:read")})
+		for _, who := range []app{a, root} {
+			c.as(basic(who.ID, who.Secret)).get("/v1/groups").wantStatus(status)
+			if status == 401 {
+				c.wantUnauthorized()
+				c.get("/v1/me").wantUnauthorized()
+			}
+			c.expect("WRIT_ADMIN_BASIC=" + value + ", " + who.ID)
+			c.as(bearer(c.token(who))).get("/v1/groups").wantStatus(200) // at the token endpoint Basic is the protocol's
+		}
+		c.expect("WRIT_ADMIN_BASIC=" + value)
+	}
+}
+
+// TestSeedP06AudiencesAreConfiguration gives the planes names of the operator's: they fit by exact name, and the server's own fit no more,
+// which an application has that registers none, root among them.
+func TestSeedP06AudiencesAreConfiguration(t *testing.T) {
+	const runtime, management = "https://api.example/pdp", "https://api.example/admin"
+	dir := policyDir(t, map[string]string{"settings/data.yaml": "delete_requires_inactive: false\n"})
+	s := fresh(t, Options{Args: []string{"--policies", dir}})
+	c := story(t, s).root()
+	with := func(audiences ...any) string {
+		return bearer(c.token(c.newApp(object{"audiences": list(audiences), "grants": grants("iam/groups:read", "decisions:ask")})))
+	}
+	rows := []struct {
+		name, credential string
+		asks, manages    bool
+	}{
+		{"both", with(runtime, management), true, true},
+		{"the one", with(runtime), true, false},
+		{"the other", with(management), false, true},
+		{"the server's own", with(s.Public+"/runtime", s.Public+"/management"), false, false},
+		{"none registered", bearer(c.token(c.newApp(object{"grants": grants("iam/groups:read")}))), false, false},
+		{"names that begin alike", with(runtime+"/v2", management+"/v2"), false, false},
+		{"root", c.auth, false, false},
+	}
+	c.done()
+	c.as(rows[0].credential).get("/v1/groups").wantRefused(401, "wrong_audience")
+	write(t, filepath.Join(dir, "settings", "data.yaml"),
+		"audiences:\n  runtime: {\""+runtime+"\": true}\n  management: {\""+management+"\": true}\n")
+	c.eventually(swapWithin, func() { c.get("/v1/groups").wantStatus(200) })
+	ask := question("application", "root", "read", "iam/groups", "1")
+	for _, row := range rows {
+		if c.as(row.credential).get("/v1/groups"); row.manages {
+			c.wantStatus(200)
+		} else {
+			c.wantRefused(401, "wrong_audience")
+		}
+		if c.post("/access/v1/evaluation", ask); row.asks {
+			c.wantStatus(200)
+		} else {
+			c.wantUnauthorized()
+		}
+		c.expect(row.name)
+	}
 }
 
 func TestSeedP06AndSJ6AudienceFitsThePlane(t *testing.T) {

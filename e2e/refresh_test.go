@@ -120,8 +120,8 @@ func TestR04ReuseAfterTheGraceEndsTheSessionAndIsAudited(t *testing.T) {
 	}
 
 	c.step("which is in the audit, once")
-	c.get(reuses).wantStatus(200).wantItems("event", "intent", "outcome").wantItems("actor", front.ID, front.ID).
-		wantItems("on_behalf_of", u.ID, u.ID)
+	c.get(reuses).wantStatus(200).wantItems("event", "intent", "outcome").wantItems("actor", "application:"+front.ID, "application:"+front.ID).
+		wantItems("on_behalf_of", "user:"+u.ID, "user:"+u.ID)
 	if done := c.itemWith("event", "outcome"); c.err == nil && (done["outcome"] != "ok" || done["reason"] == nil) {
 		c.fail("the outcome is %v", done)
 	}

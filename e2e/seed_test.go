@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -34,5 +35,15 @@ func TestPI04ASeededStoreIsServed(t *testing.T) {
 	c := story(t, fresh(t, o)).root()
 	if holders := c.get("/v1/users?limit=100&role=seed:common").items("username"); len(holders) != 20 {
 		t.Fatalf("%d users have the common role, want 20", len(holders))
+	}
+	for path, name := range map[string]string{
+		"/v1/users?name_prefix=user%2019": "User 19", "/v1/groups?name_prefix=GROUP%207": "Group 7",
+		"/v1/applications?name_prefix=application%2012": "Application 12", "/v1/applications?name_prefix=roo": "root",
+	} {
+		c.get(path).wantStatus(200)
+		if found := c.items("name"); !slices.Contains(found, name) {
+			c.fail("%s finds %q, and not %q", path, found, name)
+		}
+		c.expect(path)
 	}
 }

@@ -86,6 +86,7 @@ func (r *Room) Bootstrap(ctx context.Context, secret string) (made string, err e
 			Secrets: []storage.Secret{record},
 		}
 		root.ID, root.Name, root.Protected, root.Roles = rootID, rootID, true, []storage.RoleKey{ownerRole}
+		root.NameKey, _ = searchKey(root.Name)
 		mark := &storage.Setting{}
 		mark.ID = bootstrapMark
 		return func(ctx context.Context, tx storage.Tx) error {

@@ -28,7 +28,7 @@ applications:
 `
 
 func TestBootstrapHappensOnce(t *testing.T) {
-	w := newWorld(t) // which has done it
+	w := newChosenWorld(t) // which has done it
 	w.works("root", rootSecret, true)
 	sequence, err := w.store.Sequence(t.Context())
 	must(t, err)
@@ -50,6 +50,21 @@ func TestBootstrapHappensOnce(t *testing.T) {
 	if role := w.root().get("/v1/roles/system:owner").body; !strings.Contains(role, `"action":"reveal"`) {
 		t.Fatal("the owner role names the explicit actions: ", role)
 	}
+}
+
+// What a start makes is found by its name like what the API makes.
+func TestWhatTheBootstrapMakesIsFoundByName(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.room.BootstrapFile(t.Context(), []byte(declared))
+	must(t, err)
+	must(t, w.follow())
+	for query, want := range map[string]string{
+		"applications?name_prefix=ROO": "root", "applications?name_prefix=port": "portal", "applications?name_prefix=work": "worker",
+		"groups?name_prefix=keep": "keeping", "applications?name_prefix=none": "",
+	} {
+		equal(t, query, w.root().get("/v1/"+query).is(200).ids("id"), want)
+	}
+	equal(t, "users", w.root().get("/v1/users?name_prefix=AD").is(200).ids("username"), "ada")
 }
 
 func TestBootstrapMakesASecretOrRefusesAShortOne(t *testing.T) {

@@ -81,14 +81,28 @@ func (d *directory) load(ctx context.Context) (int64, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	err = errors.Join(
-		each(ctx, d.store, func(a *storage.Application) { d.putApplication(a.ID, a) }),
-		each(ctx, d.store, func(r *storage.Role) { d.putRole(storage.RoleKey(r.ID), r) }),
-		each(ctx, d.store, func(g *storage.Group) { d.putGroup(storage.GroupID(g.ID), g) }),
-		each(ctx, d.store, func(t *storage.Tenant) { d.tenants[storage.TenantID(t.ID)] = t }),
-		d.loadEpoch(ctx, d.store),
+	return sequence, atOnce(
+		func() error { return each(ctx, d.store, func(a *storage.Application) { d.putApplication(a.ID, a) }) },
+		func() error { return each(ctx, d.store, func(r *storage.Role) { d.putRole(storage.RoleKey(r.ID), r) }) },
+		func() error {
+			return each(ctx, d.store, func(g *storage.Group) { d.putGroup(storage.GroupID(g.ID), g) })
+		},
+		func() error {
+			return each(ctx, d.store, func(t *storage.Tenant) { d.tenants[storage.TenantID(t.ID)] = t })
+		},
+		func() error { return d.loadEpoch(ctx, d.store) },
 	)
-	return sequence, err
+}
+
+// atOnce runs the loads of several kinds, no two of which touch the same map.
+func atOnce(loads ...func() error) error {
+	failed := make([]error, len(loads))
+	var wait sync.WaitGroup
+	for n, load := range loads {
+		wait.Go(func() { failed[n] = load() })
+	}
+	wait.Wait()
+	return errors.Join(failed...)
 }
 
 // each hands every record of one kind to f.

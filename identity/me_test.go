@@ -115,7 +115,7 @@ func TestOthersOfOnesOwnSessionsEnd(t *testing.T) {
 }
 
 func TestG11AnApplicationReplacesItsOwnSecret(t *testing.T) {
-	w := newWorld(t)
+	w := newChosenWorld(t)
 	secret := w.application("a", `,"grants":[{"resource":"ledger","action":"read"}]`)
 	narrow := w.as("application:a,scope=me:password")
 	narrow.post("/v1/me/password", `{}`).refused("proof_required")

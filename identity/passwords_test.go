@@ -13,7 +13,7 @@ import (
 
 // ASVS 5.0, 6.3.8; for the time of replies the work stands, which is counted.
 func TestP02AndSP2UnknownWrongAndUnusableCostTheSameAndSayTheSame(t *testing.T) {
-	w := newWorld(t)
+	w := newChosenWorld(t)
 	w.user("ada", "")
 	w.user("bob", `,"suspended_at":"2026-06-01T11:00:00Z"`)
 	w.user("eve", `,"not_before":"2026-07-01T00:00:00Z"`)

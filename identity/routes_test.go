@@ -1,15 +1,21 @@
 package identity_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/storage"
 )
 
 // rowCase is one call of a route that is permitted and one that is denied.
 type rowCase struct {
 	permit, deny func(*rowWorld) *reply
+	// prepare makes what the permitted call needs beside the furniture.
+	prepare      func(*rowWorld)
 	permitStatus int
 	denyStatus   int
 }
@@ -91,8 +97,8 @@ func rows() map[string]rowCase {
 		"DELETE /v1/applications/{id}/secrets/{sid}": both("DELETE", "/v1/applications/billing/secrets/{sid}?force=true", "", 204, 404),
 		"DELETE /v1/applications/{id}/tokens":        both("DELETE", "/v1/applications/billing/tokens", "", 204, 404),
 		"POST /v1/applications/{id}/secrets/{sid}/reveal": {
+			prepare: func(w *rowWorld) { w.world.user("boss", `,"roles":["system:owner"]`) },
 			permit: func(w *rowWorld) *reply {
-				w.user = w.world.user("boss", `,"roles":["system:owner"]`)
 				return w.as("user:boss,fresh").post(w.call("/v1/applications/billing/secrets/{sid}/reveal"), `{"reason":"migration"}`)
 			},
 			permitStatus: 200,
@@ -157,11 +163,67 @@ func TestEveryRouteHasAPermitAndADeny(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			denied.check(t, "deny", row.deny(denied), row.denyStatus)
 			permitted := newRowWorld(t)
+			if row.prepare != nil {
+				row.prepare(permitted)
+			}
 			permitted.check(t, "permit", row.permit(permitted), row.permitStatus)
 		})
 	}
 	for name := range cases {
 		t.Errorf("the case %s has no route", name)
+	}
+}
+
+// kept is everything that the store holds, by kind and id.
+func (w *world) kept() map[string]storage.Record {
+	w.t.Helper()
+	all := map[string]storage.Record{}
+	for _, kind := range storage.Kinds() {
+		for after := ""; ; {
+			page, err := w.store.List(w.t.Context(), kind, storage.Query{Limit: 100, After: after})
+			must(w.t, err)
+			if len(page) == 0 {
+				break
+			}
+			for _, record := range page {
+				after = record.RecordMeta().ID
+				all[kind.Name+"/"+after] = record
+			}
+		}
+	}
+	return all
+}
+
+// TestC05ADecisionThatErrsIs503OnEveryRow makes the permitted call of each row while the rules have no answer.
+func TestC05ADecisionThatErrsIs503OnEveryRow(t *testing.T) {
+	w := newRowWorld(t)
+	cases := rows()
+	for _, row := range cases {
+		if row.prepare != nil {
+			row.prepare(w)
+		}
+	}
+	w.room.Close() // whatever was still to be written is
+	before := w.kept()
+	w.undecided.Store(true)
+	mounted := append(append(w.room.Routes(), w.room.MeRoutes()...), w.room.RevealRoutes()...)
+	for _, route := range mounted {
+		name := route.Method + " " + route.Path
+		t.Run(name, func(t *testing.T) {
+			r := cases[name].permit(w)
+			if r.status != 503 || r.header.Get("Retry-After") == "" || r.header.Get("Decision-Id") == "" || !errors.Is(r.err, policies.ErrUndecided) {
+				t.Errorf("%s\n got %d %v %s (%v)\nwant 503 of a decision that erred", r.call, r.status, r.header, r.body, r.err)
+			}
+			if diff := cmp.Diff(before, w.kept()); diff != "" {
+				t.Fatalf("%s changed (-before +after):\n%s", r.call, diff)
+			}
+		})
+	}
+	w.undecided.Store(false)
+	row := cases["DELETE /v1/groups/{id}"]
+	w.check(t, "once they answer again", row.permit(w), row.permitStatus)
+	if cmp.Equal(before, w.kept()) {
+		t.Error("a change is not seen, so nothing above was")
 	}
 }
 

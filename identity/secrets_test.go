@@ -124,7 +124,7 @@ func TestF07AnEmptySecretMatchesNothing(t *testing.T) {
 }
 
 func TestAChosenSecretIsHashedOnceUntilItsApplicationChanges(t *testing.T) {
-	w := newWorld(t)
+	w := newChosenWorld(t)
 	w.works("root", rootSecret, true)
 	hashes := w.room.PasswordHashes()
 	w.works("root", rootSecret, true)

@@ -1,9 +1,12 @@
 package identity_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/writ-authz/writ/storage"
 )
 
 const someID = "0193d4c2-7f00-7000-8000-0000000000aa"
@@ -187,6 +190,36 @@ func TestH15ResetGivesATemporaryPasswordOnceAndEndsSessions(t *testing.T) {
 	w.as("application:desk").post("/v1/users/"+w.root().get("/v1/users?role=system:owner").ids("id")+"/password/reset", "").
 		refused("delegation_exceeds_actor")
 	w.as("application:desk").post("/v1/users/"+id+"/password/reset", "").is(200)
+}
+
+// A temporary password ends by itself, at the moment that its life says and not before, and looks like a wrong one then.
+func TestSeedH15ATemporaryPasswordExpires(t *testing.T) {
+	const life = 90 * time.Minute
+	w := newWorldWith(t, func(c *config) { c.TemporaryPasswordLife = life })
+	made := w.root().post("/v1/users", `{"username":"ada","email":"ada@example.com"}`).is(201)
+	id, first := made.text("id"), made.text("temporary_password")
+	enters := func(password string) bool {
+		_, _, err := w.room.Check(t.Context(), home, "ada", password)
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	w.pass(life - time.Millisecond)
+	equal(t, "a moment before its end", enters(first), true)
+	w.pass(time.Millisecond)
+	equal(t, "at its end", enters(first), false)
+
+	second := w.root().post("/v1/users/"+id+"/password/reset", "").is(200).text("temporary_password")
+	equal(t, "the one of a reset", enters(second), true)
+	equal(t, "the one before it", enters(first), false)
+	w.pass(life)
+	equal(t, "the one of a reset at its end", enters(second), false)
+
+	third := w.root().post("/v1/users/"+id+"/password/reset", "").is(200).text("temporary_password")
+	w.as("user:ada,scope=me:password").post("/v1/me/password", `{"current_password":"`+third+`","new_password":"quiet-harbor-9981"}`).is(204)
+	w.pass(life)
+	equal(t, "one that its owner chose", enters("quiet-harbor-9981"), true)
 }
 
 func TestH13TheLastOwnerStays(t *testing.T) {

@@ -56,6 +56,7 @@ type auditTrail struct {
 
 func writeAudit(t *testing.T) *auditTrail {
 	t.Helper()
+	needFiles(t)
 	a := &auditTrail{anchor: &anchored{}}
 	w := unstarted(t, func(c *config) { c.Anchor = a.anchor })
 	a.dir = w.dir

@@ -23,7 +23,6 @@ import (
 	"github.com/writ-authz/writ/policies/enforce"
 	"github.com/writ-authz/writ/storage"
 	"github.com/writ-authz/writ/storage/seal"
-	"github.com/writ-authz/writ/storage/sqlite"
 )
 
 // start is when every test begins.
@@ -160,7 +159,7 @@ func (e *ended) list() string {
 	return strings.Join(e.sessions, " ")
 }
 
-// world is one node's identity room behind its routes, with the shipped rules and an embedded store.
+// world is one node's identity room behind its routes, with the shipped rules and a store of its own.
 type world struct {
 	t        testing.TB
 	store    *faulty
@@ -173,13 +172,29 @@ type world struct {
 	adjust   func(*config)
 	log      *bytes.Buffer
 	clock    atomic.Int64
-	dir      string // of the store
+	// undecided makes every decision of the mounted rows err.
+	undecided atomic.Bool
+	dir       string // of the store, where it is embedded
 }
 
 // pdp is opened once: it is immutable and the slowest part of a world.
 var pdp = sync.OnceValues(func() (*policies.PDP, error) {
 	return policies.Open(context.Background(), policies.Config{Now: start, Deadline: 5 * time.Second})
 })
+
+// erring are the rules, which have no answer while they are told so.
+type erring struct {
+	enforce.Decider
+	undecided *atomic.Bool
+}
+
+func (e erring) Decide(ctx context.Context, q *policies.Question) (policies.Decision, error) {
+	d, err := e.Decider.Decide(ctx, q)
+	if e.undecided.Load() {
+		d.Allow, err = true, policies.ErrUndecided // what is beside an error is no answer
+	}
+	return d, err
+}
 
 type config = identity.Config
 
@@ -191,6 +206,15 @@ func newWorld(t testing.TB) *world {
 func newWorldWith(t testing.TB, adjust func(*config)) *world {
 	t.Helper()
 	w := unstarted(t, adjust)
+	_, err := w.room.Bootstrap(t.Context(), "") // what the server makes needs no slow hash
+	must(t, err)
+	return w
+}
+
+// newChosenWorld is a world whose root has the secret rootSecret.
+func newChosenWorld(t testing.TB) *world {
+	t.Helper()
+	w := unstarted(t, func(*config) {})
 	_, err := w.room.Bootstrap(t.Context(), rootSecret)
 	must(t, err)
 	return w
@@ -202,10 +226,7 @@ func unstarted(t testing.TB, adjust func(*config)) *world {
 	w := &world{t: t, log: &bytes.Buffer{}, adjust: adjust}
 	w.clock.Store(start().UnixNano())
 	w.dir = filepath.Join(t.TempDir(), "data")
-	store, err := sqlite.Open(t.Context(), sqlite.Config{Dir: w.dir, Now: w.now})
-	must(t, err)
-	t.Cleanup(func() { _ = store.Close() })
-	w.store, w.sealer = &faulty{Store: store}, sealer(t)
+	w.store, w.sealer = &faulty{Store: openStore(t, w.dir, w.now)}, sealer(t)
 	w.open()
 	return w
 }
@@ -246,7 +267,7 @@ func (w *world) open() {
 	log := policies.NewLog(policies.LogConfig{Now: w.now})
 	w.t.Cleanup(func() { _ = log.Close(context.Background()) })
 	w.handler, err = enforce.Mount(enforce.Config{
-		PDP: engine, Log: log, Now: w.now, Fallback: plane,
+		PDP: erring{engine, &w.undecided}, Log: log, Now: w.now, Fallback: plane,
 		Groups: []enforce.Group{{Plane: plane, Routes: w.room.Routes()}, {Plane: plane, Routes: w.room.MeRoutes()}, {Plane: plane, Routes: w.room.RevealRoutes()}},
 	})
 	must(w.t, err)

@@ -25,7 +25,6 @@ import (
 	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/policies/enforce"
 	"github.com/writ-authz/writ/storage"
-	"github.com/writ-authz/writ/storage/sqlite"
 )
 
 const issuer = "https://auth.example.com"
@@ -68,12 +67,7 @@ func newWorld(tb testing.TB, changes ...change) *world {
 	w.clock.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano())
 	w.secrets.now, w.auditor = w.now, &auditor{}
 	w.directory = &directory{applications: map[string]*application{}, users: map[string]*enforce.Subject{}}
-	store, err := sqlite.Open(context.Background(), sqlite.Config{Dir: tb.TempDir(), Now: w.now})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = store.Close() })
-	w.store = &countingStore{Store: store}
+	w.store = &countingStore{Store: openStore(tb, tb.TempDir(), w.now)}
 	w.build(changes...)
 	return w
 }

@@ -31,30 +31,38 @@ func TestCheckHasNothingAgainstAGoodDirectory(t *testing.T) {
 }
 
 func TestCheckNamesTheRuleAndThePlace(t *testing.T) {
-	const meta = "# METADATA\n# title: T\n# labels:\n#   rule: zoo.x\n"
-	for name, c := range map[string]struct{ body, rule, place string }{
-		"not formatted":         {"package apps.zoo\n\n" + meta + "x  if true\n", "format", "b.rego:1:1"},
-		"no metadata":           {"package apps.zoo\n\nx if input.a\n", "metadata", "b.rego:3:1"},
-		"a label of another":    {"package apps.zoo\n\n" + strings.Replace(meta, "zoo.x", "zoo.keeper", 1) + "x if input.a\n", "metadata", ".rego:"},
-		"no test":               {"package apps.zoo\n\n" + meta + "x if input.a\n", "test", "b.rego:1:1"},
-		"a deny without a test": {"package apps.zoo\n\n" + meta + "deny contains \"granted\" if input.a\n", "deny", "b.rego:7:1"},
-		"print":                 {"package apps.zoo\n\n" + meta + "x if {\n\tprint(\"x\")\n\tinput.a\n}\n", "debug", "b.rego:8:2"},
-		"with":                  {"package apps.zoo\n\n" + meta + "x if input.a with input as {}\n", "with", "b.rego:7:6"},
-		"the default once more": {"package apps.zoo\n\n" + meta + "# scope: document\ndefault x := false\n\nx := false if input.a\n", "default", "b.rego:10:1"},
-		"a constant":            {"package apps.zoo\n\n" + meta + "x if {\n\tinput.a\n\ttrue\n}\n", "constant", "b.rego:9:2"},
-		"!= over a loop":        {"package apps.zoo\n\n" + meta + "x if input.a[_] != 1\n", "loop", "b.rego:7:6"},
-		"a compile error":       {"package apps.zoo\n\n" + meta + "x if y\n", "compile", "b.rego:7:6"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			files := zoo()
-			files["apps/zoo/b.rego"] = c.body
-			problems := check(t, policies.Source{Dir: write(t, files)})
-			if !slices.ContainsFunc(problems, func(p policies.Problem) bool {
-				return p.Rule == c.rule && strings.Contains(p.String(), c.place)
-			}) {
-				t.Errorf("want %s at %s, got %v", c.rule, c.place, problems)
-			}
-		})
+	const meta = "# METADATA\n# title: T\n# labels:\n#   rule: FOLDER.x\n"
+	cases := map[string]struct{ body, rule, place string }{ // by folder
+		"unformatted": {meta + "x  if true\n", "format", "1:1"},
+		"bare":        {"x if input.a\n", "metadata", "3:1"},
+		"zoology":     {strings.Replace(meta, "FOLDER.x", "zoo.keeper", 1) + "x if input.a\n", "metadata", "7:1"},
+		"untested":    {meta + "x if input.a\n", "test", "1:1"},
+		"denying":     {meta + "deny contains \"granted\" if input.a\n", "deny", "7:1"},
+		"printing":    {meta + "x if {\n\tprint(\"x\")\n\tinput.a\n}\n", "debug", "8:2"},
+		"replacing":   {meta + "x if input.a with input as {}\n", "with", "7:6"},
+		"repeating":   {meta + "# scope: document\ndefault x := false\n\nx := false if input.a\n", "default", "10:1"},
+		"constant":    {meta + "x if {\n\tinput.a\n\ttrue\n}\n", "constant", "9:2"},
+		"looping":     {meta + "x if input.a[_] != 1\n", "loop", "7:6"},
+	}
+	files := zoo()
+	for folder, c := range cases {
+		files["apps/"+folder+"/b.rego"] = "package apps." + folder + "\n\n" + strings.ReplaceAll(c.body, "FOLDER", folder)
+	}
+	problems := check(t, policies.Source{Dir: write(t, files)}) // all at once: each check compiles the shipped rules, too
+	for folder, c := range cases {
+		if !slices.ContainsFunc(problems, func(p policies.Problem) bool {
+			return p.Rule == c.rule && strings.Contains(p.String(), "apps/"+folder+"/b.rego:"+c.place)
+		}) {
+			t.Errorf("want %s at %s:%s, got %v", c.rule, folder, c.place, problems)
+		}
+	}
+	// What does not compile is told alone.
+	files = zoo()
+	files["apps/zoo/b.rego"] = "package apps.zoo\n\n" + strings.ReplaceAll(meta, "FOLDER", "zoo") + "x if y\n"
+	if problems := check(t, policies.Source{Dir: write(t, files)}); !slices.ContainsFunc(problems, func(p policies.Problem) bool {
+		return p.Rule == "compile" && strings.Contains(p.String(), "b.rego:7:6")
+	}) {
+		t.Errorf("want a compile error, got %v", problems)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	mathrand "math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -222,6 +223,20 @@ func roll(t *testing.T) *mathrand.Rand {
 	return mathrand.New(mathrand.NewPCG(s, s))
 }
 
+// longVariable, set to 1, runs what takes minutes at full length.
+const longVariable = "WRIT_TEST_LONG"
+
+// short is how many worlds are tried: some, and all of them at full length.
+func short(t *testing.T, some, all int) int {
+	t.Helper()
+	worlds := some
+	if os.Getenv(longVariable) == "1" {
+		worlds = all
+	}
+	t.Logf("%d worlds; %s=1 makes it %d", worlds, longVariable, all)
+	return worlds
+}
+
 func pick[T any](d dice, list ...T) T { return list[d.IntN(len(list))] }
 
 func (d dice) grant() policies.Grant {
@@ -321,8 +336,7 @@ func openMenagerie(t *testing.T) *policies.PDP {
 
 func TestDominanceNeverExceedsTheOracle(t *testing.T) {
 	pdp, d := openMenagerie(t), dice{Rand: roll(t)}
-	permitted := 0
-	const worlds = 7500
+	permitted, worlds := 0, short(t, 2500, 7500)
 	for range worlds {
 		w := d.world()
 		if !w.decide(t, pdp) {
@@ -340,8 +354,7 @@ func TestDominanceNeverExceedsTheOracle(t *testing.T) {
 
 func TestDominanceIsTheOracleWithoutWindowsAndWildcards(t *testing.T) {
 	pdp, d := openMenagerie(t), dice{Rand: roll(t), plain: true}
-	permitted := 0
-	const worlds = 5000
+	permitted, worlds := 0, short(t, 2500, 5000)
 	for range worlds {
 		w := d.world()
 		p, exceeds := w.excess()
@@ -407,7 +420,7 @@ func TestDelegationChainsNeverExceedTheirRoot(t *testing.T) {
 // Losing a grant never adds a right: what the lesser actor may give, the greater may.
 func TestLosingAGrantNeverAddsARight(t *testing.T) {
 	pdp, d := openMenagerie(t), dice{Rand: roll(t)}
-	for range 1000 {
+	for range short(t, 500, 1000) {
 		w := d.world()
 		if len(w.owned) == 0 || w.decide(t, pdp) {
 			continue

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -37,7 +38,7 @@ func (n *node) openAnchor() (identity.Anchor, error) {
 		return nil, fmt.Errorf("audit_anchor: %w", err)
 	}
 	n.closers = append(n.closers, closer{"audit anchor", func(context.Context) error { return file.Close() }})
-	return fileAnchor{file}, nil
+	return &fileAnchor{file: file}, nil
 }
 
 // openAnchorFile opens a file that is only appended to, making it with mode 0600. One that others can write is no anchor.
@@ -60,12 +61,20 @@ func openAnchorFile(path string) (*os.File, error) {
 	return file, nil
 }
 
-// fileAnchor appends lines to a file.
-type fileAnchor struct{ file *os.File }
+// fileAnchor appends lines to a file. It is used by one at a time.
+type fileAnchor struct {
+	file *os.File
+	torn bool // the last line may not be whole
+}
 
 // Write implements identity.Anchor. The line is one write, so that those of several processes do not mix.
-func (a fileAnchor) Write(_ context.Context, line []byte) error {
-	if _, err := a.file.Write(append(line, '\n')); err != nil {
+func (a *fileAnchor) Write(_ context.Context, line []byte) error {
+	line = append(slices.Clone(line), '\n')
+	if a.torn { // nothing may be glued to what was left of the line before
+		line = slices.Insert(line, 0, '\n')
+	}
+	_, err := a.file.Write(line)
+	if a.torn = err != nil; a.torn {
 		return err
 	}
 	return a.file.Sync()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -163,8 +165,12 @@ func (c *cli) outputFlag(cmd *cobra.Command) func(value any, table func(w io.Wri
 	return func(value any, table func(w io.Writer)) error {
 		switch *format {
 		case "table":
+			var cells bytes.Buffer
+			table(&cells)
 			w := tabwriter.NewWriter(c.stdout, 0, 4, 2, ' ', 0)
-			table(w)
+			if _, err := w.Write(bytes.Map(plainRune, cells.Bytes())); err != nil {
+				return err
+			}
 			return w.Flush()
 		case "json":
 			encoder := json.NewEncoder(c.stdout)
@@ -176,6 +182,14 @@ func (c *cli) outputFlag(cmd *cobra.Command) func(value any, table func(w io.Wri
 		}
 		return usage("--output %q is none of table, json, yaml", *format)
 	}
+}
+
+// plainRune keeps what a table shows from moving the cursor and from turning the direction of text, whoever wrote it.
+func plainRune(r rune) rune {
+	if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Cf, r) {
+		return '?'
+	}
+	return r
 }
 
 // writeYAML writes a value with the member names that JSON has.

@@ -218,3 +218,11 @@ func TestVersionPrintsThreeForms(t *testing.T) {
 		}
 	}
 }
+
+func TestATableMovesNoCursorAndTurnsNoText(t *testing.T) {
+	const cells = "name\tid\n\u001b[2Jevil\rx\tuser\u202ecod.exe\n"
+	got, err := writ.Table(cells)
+	if err != nil || got != "name        id\n?[2Jevil?x  user?cod.exe\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -81,3 +83,11 @@ var (
 	RoomWithin    = roomWithin
 	PaceCollector = paceCollector
 )
+
+// Table is what a command prints of cells that others wrote.
+func Table(cells string) (string, error) {
+	var out bytes.Buffer
+	c := &cli{stdout: &out}
+	err := c.outputFlag(&cobra.Command{})(nil, func(w io.Writer) { fmt.Fprint(w, cells) })
+	return out.String(), err
+}

@@ -30,14 +30,15 @@ type room struct {
 // rooms is the table of the design: a package that is not here has no place in the tree.
 func rooms() []room {
 	doubles := []string{"policies", "policies/enforce", "storage", "storage/seal", "storage/sqlite", "storage/storagetest"}
+	onBoth := append(slices.Clone(doubles), "storage/mongo") // their rows are proven on each store, so their tests open each
 	return []room{
 		{dir: "cmd/writ", may: []string{"..."}, inTest: []string{"cmd/writ"}},
 		{dir: "cmd/writ/dialects/..."},
 		{dir: "policies"},
 		{dir: "policies/enforce", may: []string{"policies"}, inTest: doubles},
 		{dir: "policies/decide", may: []string{"policies", "policies/enforce"}, inTest: doubles},
-		{dir: "oauth", may: []string{"policies", "policies/enforce", "storage", "storage/seal"}, inTest: doubles},
-		{dir: "identity", may: []string{"policies", "policies/enforce", "storage", "storage/seal"}, inTest: doubles},
+		{dir: "oauth", may: []string{"policies", "policies/enforce", "storage", "storage/seal"}, inTest: onBoth},
+		{dir: "identity", may: []string{"policies", "policies/enforce", "storage", "storage/seal"}, inTest: onBoth},
 		{dir: "storage", inTest: doubles},
 		{dir: "storage/mongo", may: []string{"storage"}, inTest: doubles},
 		{dir: "storage/sqlite", may: []string{"storage"}, inTest: doubles},
@@ -386,6 +387,44 @@ func TestHouseTopLevel(t *testing.T) {
 	}
 }
 
+// TestHouseRowsRunOnBothStores holds what make test runs on MongoDB to the families of rows: a pattern that matches nothing passes too.
+func TestHouseRowsRunOnBothStores(t *testing.T) {
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^ROWS := (.+)$`).FindSubmatch(makefile)
+	run := "\tWRIT_TEST_STORE=mongo go test -count=1 -v -run '$(ROWS)' ./oauth ./identity\n"
+	if found == nil || !strings.Contains(string(makefile), run) {
+		t.Fatal("make test does not run the rows of oauth and identity on MongoDB")
+	}
+	rows, err := regexp.Compile(string(found[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile(`(?m)^func (Test([A-Z]{1,2})[0-9]\w*)\(`)
+	families := map[string]int{}
+	walk(t, func(file string) {
+		if dir := path.Dir(file); (dir != "oauth" && dir != "identity") || !strings.HasSuffix(file, "_test.go") {
+			return
+		}
+		content, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range name.FindAllStringSubmatch(string(content), -1) {
+			if rows.MatchString(match[1]) {
+				families[match[2]]++
+			}
+		}
+	})
+	for _, family := range strings.Fields("T P R J I V B M A F ST SJ SP") {
+		if families[family] == 0 {
+			t.Errorf("make test runs no test of a row %s on MongoDB", family)
+		}
+	}
+}
+
 // modules reads the required versions and the tools of a go.mod.
 func modules(gomod string) (versions map[string]string, tools []string) {
 	versions = map[string]string{}
@@ -474,8 +513,8 @@ func TestHouseNamesNoMachine(t *testing.T) {
 		t.Fatal("the pattern does not match what it should")
 	}
 	walk(t, func(name string) {
-		if name == "identity/common.txt" {
-			return // the list of common passwords has every word that people choose
+		if name == "identity/common.txt" || name == ".git" {
+			return // the list of common passwords has every word that people choose; of a worktree, git keeps where the repository is
 		}
 		content, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {

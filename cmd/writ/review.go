@@ -220,7 +220,7 @@ func tableOfReview(w io.Writer, items []reviewed) {
 		}
 		cells := []string{fact, row[1], row[2], row[3], what, tenant, row[8], row[9], row[11]}
 		for i, cell := range cells {
-			cells[i] = strings.Map(plainRune, cell)
+			cells[i] = strings.Map(oneCell, cell)
 			if cell == "" {
 				cells[i] = "-"
 			}
@@ -229,8 +229,8 @@ func tableOfReview(w io.Writer, items []reviewed) {
 	}
 }
 
-// plainRune keeps a name from moving the cursor or the columns.
-func plainRune(r rune) rune {
+// oneCell keeps a name from moving the columns.
+func oneCell(r rune) rune {
 	if unicode.IsControl(r) {
 		return '?'
 	}

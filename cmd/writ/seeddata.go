@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/writ-authz/writ/storage"
@@ -126,14 +127,15 @@ func (s seeding) someRoles(chance *rand.Rand, n, i, count int) []storage.RoleKey
 
 func (s seeding) group(i int) storage.Record {
 	return &storage.Group{
-		Meta: s.meta(string(seedGroupID(i)), i), Name: fmt.Sprintf("Group %d", i), Roles: s.someRoles(s.chance(1, i), 1, i, s.groups),
+		Meta: s.meta(string(seedGroupID(i)), i), Name: fmt.Sprintf("Group %d", i), NameKey: fmt.Sprintf("group %d", i),
+		Roles: s.someRoles(s.chance(1, i), 1, i, s.groups),
 	}
 }
 
-// identity is what users and applications have in common.
+// identity is what users and applications have in common. Of the names made here, the lower case is the key that searches look for.
 func (s seeding) identity(name string, i, count int, chance *rand.Rand) storage.Identity {
 	identity := storage.Identity{
-		Name: name, Roles: s.someRoles(chance, seedRolesEach, i, count), Groups: []storage.GroupID{}, Grants: []storage.Grant{},
+		Name: name, NameKey: strings.ToLower(name), Roles: s.someRoles(chance, seedRolesEach, i, count), Groups: []storage.GroupID{}, Grants: []storage.Grant{},
 	}
 	if i%seedTenantOf == 0 {
 		identity.Tenant = seedTenant(chance.IntN(s.tenants))

@@ -45,6 +45,23 @@ type world struct {
 	lines    bytes.Buffer
 	log      *policies.Log
 	handler  http.Handler
+	// undecided makes the decision whether the caller may ask err.
+	undecided bool
+	routes    []enforce.Route
+}
+
+// gate are the rules that say who may ask.
+type gate struct {
+	*policies.PDP
+	w *world
+}
+
+func (g gate) Decide(ctx context.Context, q *policies.Question) (policies.Decision, error) {
+	d, err := g.PDP.Decide(ctx, q)
+	if g.w.undecided {
+		d.Allow, err = true, policies.ErrUndecided // what is beside an error is no answer
+	}
+	return d, err
 }
 
 func newWorld(tb testing.TB, decider func(*policies.PDP) enforce.Decider) *world {
@@ -72,8 +89,9 @@ func newWorld(tb testing.TB, decider func(*policies.PDP) enforce.Decider) *world
 			http.Error(rw, r[0].Code, http.StatusForbidden)
 		},
 	}
+	w.routes = append(api.AuthZENRoutes(), api.Routes()...)
 	if w.handler, err = enforce.Mount(enforce.Config{
-		PDP: pdp, Log: w.log, Now: now, Fallback: problems, Open: api.OpenRoutes(),
+		PDP: gate{pdp, w}, Log: w.log, Now: now, Fallback: problems, Open: api.OpenRoutes(),
 		Groups: []enforce.Group{
 			{Plane: api.Plane(w), Routes: api.AuthZENRoutes()}, {Plane: problems, Routes: api.Routes()},
 		},
@@ -272,6 +290,35 @@ func TestAnOutageIsNeitherADenialNorAPermit(t *testing.T) {
 		if reply.Code != http.StatusServiceUnavailable || reply.Header().Get("Retry-After") == "" ||
 			strings.Contains(reply.Body.String(), "decision\"") {
 			t.Errorf("%s: got %d %s", name, reply.Code, reply.Body)
+		}
+	}
+}
+
+// Whether the caller may ask is not decided: the same on every row, and no question is taken up.
+func TestC05ADecisionThatErrsIsAnOutageOnEveryRow(t *testing.T) {
+	w := newWorld(t, nil)
+	bodies := map[string]string{
+		"/access/v1/evaluation": about("user", "ada", "", "read"), "/v1/permissions": `{"subject":{"type":"user","id":"ada"}}`,
+	}
+	for _, undecided := range []bool{true, false} {
+		w.undecided = undecided
+		for _, route := range w.routes {
+			reply := w.ask("asker", route.Path, bodies[route.Path])
+			switch {
+			case bodies[route.Path] == "":
+				t.Errorf("the row %s has no request here", route.Path)
+			case !undecided && reply.Code != http.StatusOK:
+				t.Errorf("%s: the request is not a good one: %d %s", route.Path, reply.Code, reply.Body)
+			case undecided && (reply.Header().Get("Decision-Id") == "" || strings.Contains(reply.Body.String(), `"decision"`)):
+				t.Errorf("%s: got %d %v %s", route.Path, reply.Code, reply.Header(), reply.Body)
+			// The plane of problems is the test's own here, and answers errors with 599; identity.WriteProblem makes them 503.
+			case undecided && reply.Code != map[string]int{"/access/v1/evaluation": 503, "/v1/permissions": 599}[route.Path]:
+				t.Errorf("%s: got %d %s", route.Path, reply.Code, reply.Body)
+			case undecided && reply.Code == 503 && reply.Header().Get("Retry-After") == "":
+				t.Errorf("%s: no Retry-After", route.Path)
+			case undecided && reply.Code == 599 && !strings.Contains(reply.Body.String(), policies.ErrUndecided.Error()):
+				t.Errorf("%s: the error is another one: %s", route.Path, reply.Body)
+			}
 		}
 	}
 }

@@ -101,3 +101,79 @@ test_a_token_without_the_scope_is_not_plain if {
 	is_plain(request) == 0
 	is_guarded(request) == 0
 }
+
+installer := app("app_installer", {"grants": owner_grants})
+
+newcomer := user("u1", {"grants": {"acme": {"ledger": {"read": {"group:desk": always}}}}, "groups": {"desk": true}})
+
+a_creation := {
+	"action": {"name": "write", "properties": {}},
+	"resource": {
+		"type": "iam/users", "id": "u1", "tenant": "acme", "exists": false, "path": "iam/users/u1",
+		"covers": ["iam/users/u1", "iam/users", "iam", "*"], "after": object.union(newcomer, {"tenant": "acme"}),
+		"changes": {"create": true, "tenant": true, "groups": true, "username": true, "email": true},
+		"detail": {"conditional": true, "tombstone": false, "references": {"": true}},
+	},
+	"caller": {"scoped": true, "scopes": {"*": {"*": true}}, "user_token": false},
+}
+
+test_making_a_user_is_plain_to_a_full_administrator[note] if {
+	some note, given in {
+		"as it is": {}, "of no tenant": {"resource": {"tenant": "", "after": {"tenant": ""}}}, "deleted before": {"resource": {
+			"detail": {"tombstone": true},
+		}},
+		"a token of no scopes beside": {"caller": {"scoped": false}}, "with its password": {"resource": {"changes": {"password": true}}},
+	}
+	request := object.union(asks(installer, a_creation), given)
+	is_plain(request) == 1
+	is_guarded(request) == 1
+	result := admin.result with input as request with data.settings as named_audiences
+	result == {"allow": true, "reasons": [{"code": "granted", "rule": "admin.granted"}], "obligations": {}}
+}
+
+test_a_plain_creation_is_what_the_guards_allow[note] if {
+	some note, change in {
+		"as it is": {}, "gone": {"exists": false}, "inactive": {"active": false}, "disabled": {"tenant_enabled": false},
+		"too early": {"not_before": 1001}, "too late": {"not_after": 1000}, "elsewhere": {"tenant": "acme"},
+		"temporary": {"temporary_password": true}, "a person": {"type": "user"},
+	}
+	every given in array.concat(unfit_creations, [
+		{}, {"caller": {"plane": "runtime"}}, {"caller": {"user_token": true}}, {"resource": {"after": {"grants": {"*": {"*": {"*": {"own": always}}}}}}},
+	]) {
+		request := object.union(object.union(asks(installer, a_creation), {"subject": change}), given)
+		is_plain(request) <= is_guarded(request)
+	}
+}
+
+# What differs in each of these is what one of the guards is about.
+unfit_creations := [
+	{"caller": {"address": "refused"}}, {"caller": {"tenant": "acme"}},
+	{"caller": {"audiences": {"https://writ.example/management": false}}}, {"caller": {"scopes": {"*": {"*": false}}}},
+	{"caller": {"basic": true}}, {"action": {"name": "delete"}}, {"action": {"name": "reset_password"}},
+	{"resource": {"type": "iam/roles"}}, {"resource": {"type": "iam/tenants"}}, {"resource": {"type": "iam/applications"}},
+	{"resource": {"self": true}}, {"resource": {"self": true, "after": {"active": false}}},
+	{"resource": {"before": newcomer}}, {"resource": {"before": {"protected": true}}}, {"resource": {"after": {"protected": true}}},
+	{"resource": {"changes": {"protected": true}}}, {"resource": {"changes": {"secrets": true}}},
+	{"resource": {"detail": {"holders": {"protected": true, "disabled": false}}}},
+	{"resource": {"detail": {"holders": {"protected": false, "disabled": true}}}},
+	{"resource": {"tenant_enabled": false}}, {"resource": {"after": {"tenant_enabled": false}}},
+	{"resource": {"owners_before": 1, "other_owners": 0}}, {"resource": {"detail": {"conditional": false}}},
+	{"resource": {"covers": ["iam/users"]}}, {"resource": {"covers": ["iam/applications/a", "iam/applications"]}},
+	{"resource": {"after": {"grants": {"acme": {"iam/applications": {"reveal": {"own": always}}}}}}},
+	{"resource": {"after": {"grants": {"acme": {"ledger": {"reveal": {"own": ended}}}}}}},
+]
+
+test_each_thing_that_a_guard_is_about_keeps_a_creation_from_being_plain[note] if {
+	some note, given in unfit_creations
+	request := object.union(asks(installer, a_creation), given)
+	is_plain(request) == 0
+}
+
+test_making_a_user_is_plain_to_nobody_less[note] if {
+	some note, grants in {
+		"nothing": {}, "the type": {"*": {"iam": {"*": {"own": always}}}}, "in one tenant": {"acme": {"*": {"*": {"own": always}}}},
+		"ended": {"*": {"*": {"*": {"own": ended}}}}, "one action": {"*": {"*": {"write": {"own": always}}}},
+	}
+	request := asks(app("app_installer", {"grants": grants}), a_creation)
+	is_plain(request) == 0
+}

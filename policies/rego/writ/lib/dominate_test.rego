@@ -37,6 +37,8 @@ test_each_dimension[note] if {
 		"explicit by wildcard": {"owned": wants("", "*", "*"), "wanted": wants("", "docs/1", "seal"), "e": 0},
 		"explicit by wildcard, above": {"owned": wants("", "*", "*"), "wanted": wants("", "*", "seal"), "e": 0},
 		"explicit elsewhere": {"owned": wants("", "*", "*"), "wanted": wants("", "jobs", "seal"), "e": 1},
+		"explicit by everything": {"owned": wants("*", "*", "*"), "wanted": wants("", "docs/1", "seal"), "e": 0},
+		"explicit elsewhere, by everything": {"owned": wants("*", "*", "*"), "wanted": wants("", "jobs", "seal"), "e": 1},
 		"explicit by name": {"owned": wants("", "docs", "seal"), "wanted": wants("", "docs/1", "seal"), "e": 1},
 	}
 	dominated(free(tc.owned), tc.wanted) == tc.e
