@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -94,14 +96,44 @@ func TestSeedL17AskingAboutOthersIsARight(t *testing.T) {
 	c.decides(q, false)
 }
 
-// TestSeedL18PermissionsEqualEvaluation asks each pair of a small world both ways.
+// describedType is a type of the catalogue with its actions.
+type describedType struct {
+	Type    string
+	Actions []struct {
+		Name     string
+		Explicit bool
+	}
+}
+
+// catalogue is every type that rights decide about, as the server lists them; what concerns oneself needs no right.
+func (c *scenario) catalogue() []describedType {
+	c.get("/v1/catalogue").wantStatus(200)
+	var listed struct{ Types []describedType }
+	if err := json.Unmarshal(c.last.body, &listed); c.err == nil && err != nil {
+		c.fail("%v", err)
+	}
+	return slices.DeleteFunc(listed.Types, func(d describedType) bool { return d.Type == "me" })
+}
+
+// TestSeedL18PermissionsEqualEvaluation asks each pair of the whole catalogue, and of types that it does not have, both ways.
 func TestSeedL18PermissionsEqualEvaluation(t *testing.T) {
 	c := story(t, shared(t)).root()
 	one, two := c.newTenant(), c.newTenant()
 	role := c.newRole("ledger/books:*", "jobs:read@"+one)
 	u := c.newUser(object{"groups": list{c.newGroup(role)}, "grants": grants("ledger/accounts:read", "content:read@*",
-		"jobs:write@"+two)})
-	a := c.newApp(object{"scopes": list{"ledger:*"}, "grants": grants("ledger/accounts:read", "jobs:read")})
+		"jobs:write@"+two, "iam:*@"+one, "iam/applications:reveal@"+two, "*:read@"+two)})
+	a := c.newApp(object{"scopes": list{"ledger:*"}, "grants": grants("ledger/accounts:read", "jobs:read", "iam/users:*", "tokens:*@*")})
+	kinds := c.catalogue()
+	for _, free := range []string{"ledger", "ledger/books", "ledger/accounts", "jobs", "content", "payroll"} {
+		d := describedType{Type: free}
+		for _, name := range []string{"read", "write", "delete"} {
+			d.Actions = append(d.Actions, struct {
+				Name     string
+				Explicit bool
+			}{Name: name})
+		}
+		kinds = append(kinds, d)
+	}
 	for _, subject := range []object{{"type": "user", "id": u.ID}, {"type": "application", "id": a.ID}} {
 		c.post("/v1/permissions", object{"subject": subject}).wantStatus(200)
 		c.done()
@@ -113,17 +145,27 @@ func TestSeedL18PermissionsEqualEvaluation(t *testing.T) {
 		if via, _ := at(listed[0], "/via/0"); via == nil {
 			t.Errorf("no via in %v", listed[0])
 		}
+		permitted, denied := 0, 0
 		for _, tenant := range []string{"", one, two} {
-			for _, resource := range []string{"ledger", "ledger/books", "ledger/accounts", "jobs", "content", "payroll"} {
-				for _, action := range []string{"read", "write", "delete"} {
-					q := question(subject["type"].(string), subject["id"].(string), action, resource, "1")
+			for _, kind := range kinds {
+				for _, action := range kind.Actions {
+					q := question(subject["type"].(string), subject["id"].(string), action.Name, kind.Type, "1")
 					if tenant != "" {
 						q["resource"].(object)["tenant"] = tenant
 					}
-					c.decides(q, covered(listed, tenant, resource+"/1", action))
-					c.expect(fmt.Sprintf("%s:%s in %q of %v", resource, action, tenant, subject))
+					want := covered(listed, tenant, kind.Type+"/1", action.Name, action.Explicit)
+					c.decides(q, want)
+					c.expect(fmt.Sprintf("%s:%s in %q of %v", kind.Type, action.Name, tenant, subject))
+					if want {
+						permitted++
+					} else {
+						denied++
+					}
 				}
 			}
+		}
+		if permitted < 10 || denied < 10 {
+			t.Errorf("%v: %d permits and %d denials prove little", subject, permitted, denied)
 		}
 	}
 
@@ -137,14 +179,15 @@ func TestSeedL18PermissionsEqualEvaluation(t *testing.T) {
 		want("/permissions/0/resource", "ledger")
 }
 
-// covered is section 3 of the design in a few lines: one of the listed permissions covers the wanted one.
-func covered(listed []any, tenant, resource, action string) bool {
+// covered is section 3 of the design in a few lines: one of the listed permissions covers the wanted one. What is explicit is
+// covered by its name alone.
+func covered(listed []any, tenant, resource, action string, explicit bool) bool {
 	for _, p := range listed {
 		permission, _ := p.(map[string]any)
 		t, _ := permission["tenant"].(string)
 		r, _ := permission["resource"].(string)
 		a, _ := permission["action"].(string)
-		if (t == "*" || t == tenant) && (a == "*" || a == action) &&
+		if (t == "*" || t == tenant) && (a == action || a == "*" && !explicit) &&
 			(r == "*" || r == resource || len(resource) > len(r) && resource[:len(r)+1] == r+"/") {
 			return true
 		}

@@ -1,6 +1,9 @@
 package e2e
 
-import "testing"
+import (
+	"net/http"
+	"testing"
+)
 
 // TestSeed000PersonJourney is seed 000's human access: look at the groups, create the user in them, request a token with the
 // password, use it, end the session.
@@ -160,6 +163,17 @@ func TestSeedL06LoginFailuresCannotBeToldApart(t *testing.T) {
 	c.askLogin(front, suspended).wantOAuthError(400, "invalid_grant").wantSame(wrong)
 	c.askLogin(front, outside).wantOAuthError(400, "invalid_grant").wantSame(wrong)
 	c.ask(front, "grant_type", "implicit").wantOAuthError(400, "unsupported_grant_type")
+
+	c.step("inside the delay the right password gets what a wrong one gets: the delay's own 429")
+	login := func(guess string) func() string {
+		return func() string {
+			return c.raw(front, "grant_type", "password", "username", good.Username, "password", guess)
+		}
+	}
+	c.throttled(map[string]func() string{good.Username: func() string { return login("a wrong guess " + unique(""))() }})
+	c.wantRaw(http.StatusTooManyRequests, map[string]func() string{"right": login(good.Password), "wrong": login("one more wrong guess")})
+	c.askLogin(front, good).wantOAuthError(429, "temporarily_unavailable")
+	c.login(front, c.newUser(object{}))
 }
 
 func TestSeedL13EndingASessionEndsItsTokensOnly(t *testing.T) {

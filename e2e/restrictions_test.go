@@ -50,6 +50,41 @@ func TestSeed004RestrictionsJourney(t *testing.T) {
 	c.get("/v1/applications/"+given.ID).want("/grants/0/resource", "iam/applications")
 }
 
+// TestAddressesBindWhereATokenIsMadeAndWhereItIsUsed limits an application and a person to networks that the test comes from, and to others.
+func TestAddressesBindWhereATokenIsMadeAndWhereItIsUsed(t *testing.T) {
+	c := story(t, shared(t)).root()
+	front := c.front()
+	here, elsewhere := object{"addresses": list{"0.0.0.0/0", "::/0"}}, object{"addresses": list{"192.0.2.0/24"}}
+
+	c.step("an application")
+	machine := c.newApp(here)
+	token := c.token(machine)
+	c.live(token)
+	c.patch("/v1/applications/"+machine.ID, elsewhere).wantStatus(200)
+	c.ask(machine, "grant_type", "client_credentials").wantOAuthError(401, "invalid_client")
+	c.as(bearer(token)).get("/v1/me").wantDenied("address_not_allowed")
+	c.with("Authorization", basic(machine.ID, machine.Secret)).get("/v1/me").wantDenied("address_not_allowed")
+	c.root().patch("/v1/applications/"+machine.ID, object{"addresses": nil}).wantStatus(200)
+	c.live(c.token(machine))
+
+	c.step("a person")
+	ada := c.newUser(merge(here, object{"grants": grants("ledger:read")}))
+	token = c.login(front, ada)
+	c.live(token)
+	c.patch("/v1/users/"+ada.ID, elsewhere).wantStatus(200)
+	c.askLogin(front, ada).wantOAuthError(400, "invalid_grant")
+	c.as(bearer(token)).get("/v1/me").wantDenied("address_not_allowed")
+
+	c.step("a service that says where the person is")
+	from := func(ip string) object {
+		q := question("user", ada.ID, "read", "ledger", "1")
+		q["context"] = object{"ip": ip}
+		return q
+	}
+	c.root().decides(from("192.0.2.7"), true).decides(from("203.0.113.9"), false)
+	c.decides(question("user", ada.ID, "read", "ledger", "1"), true) // nothing is said, so nothing is judged
+}
+
 func TestSeedG02IdsKeepToTheirGrammar(t *testing.T) {
 	c := story(t, shared(t)).root()
 	for _, id := range []string{

@@ -2,9 +2,12 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
+	"time"
 )
 
 // TestSeed002IdentityJourney is seed 002's user onboarding and application integration: create the person, give roles,
@@ -459,6 +462,21 @@ func TestSeedH16OwnPassword(t *testing.T) {
 	c.post("/v1/me/password", object{"current_password": u.Password, "new_password": next}).wantStatus(204)
 	u.Password = next
 	c.login(front, u)
+
+	c.step("a wrong current password counts like a wrong one at a login: even the right one has to wait, here and there")
+	victim := c.root().newUser(object{})
+	token := c.login(front, victim)
+	c.as(bearer(token)).eventually(2*time.Minute, func() {
+		c.post("/v1/me/password", object{"current_password": "a wrong guess " + unique(""), "new_password": password()})
+		if seconds, _ := strconv.Atoi(c.last.header.Get("Retry-After")); c.err == nil && seconds < 5 {
+			c.fail("to wait for %d s, want 5", seconds)
+		}
+	})
+	c.wantProblem(429, "").want("/code", "throttled")
+	c.post("/v1/me/password", object{"current_password": victim.Password, "new_password": password()}).wantProblem(429, "").
+		want("/code", "throttled")
+	c.askLogin(front, victim).wantOAuthError(429, "temporarily_unavailable")
+	c.login(front, u)
 }
 
 func TestSeedL19NoNarrowTokenMintsAFullOne(t *testing.T) {
@@ -493,31 +511,73 @@ func TestSeedL19NoNarrowTokenMintsAFullOne(t *testing.T) {
 func TestSeedH17CursorsAreStable(t *testing.T) {
 	c := story(t, shared(t)).root()
 	group := c.newGroup()
-	var want []string
+	put := func(c *scenario, id string) {
+		name := unique("ada")
+		c.put("/v1/users/"+id, object{"username": name, "email": name + "@example.com", "name": "Ada", "groups": list{group}}).wantStatus(201)
+	}
+	times := map[string]int{}
 	for range 7 {
-		want = append(want, c.newUser(object{"groups": list{group}, "password": nil}).ID)
+		id := uuid()
+		put(c, id)
+		times[id] = 0
 	}
 	c.done()
-	got, path := []string{}, "/v1/users?limit=3&group="+group
-	for page := 0; ; page++ {
-		c.get(path).wantStatus(200)
-		got = append(got, c.items("id")...)
-		c.done()
-		next, _ := at(c.last.value(), "/next")
-		cursor, _ := next.(string)
-		if cursor == "" {
-			break
+	there := len(times)
+
+	// Beside the reader another caller adds members whose ids are before all others, and after. It is a pair ahead at most.
+	writer, added, stop := story(t, c.s).root(), make(chan struct{}), make(chan struct{})
+	var before, after []string
+	go func() {
+		defer close(added)
+		for writer.err == nil {
+			low, high := "00000000"+uuid()[8:], "ffffffff"+uuid()[8:]
+			put(writer, low)
+			put(writer, high)
+			before, after = append(before, low), append(after, high)
+			select {
+			case added <- struct{}{}:
+			case <-stop:
+				return
+			}
 		}
-		if page > 10 {
-			t.Fatal("the list does not end")
+	}()
+	listed := map[string]int{}
+	path := "/v1/users?limit=3&group=" + group
+	for next, page := path, 0; next != "" && c.err == nil; page++ {
+		c.get(next).wantStatus(200)
+		for _, id := range c.items("id") {
+			listed[id]++
 		}
-		path = "/v1/users?limit=3&group=" + group + "&after=" + cursor
-		c.newUser(object{"password": nil}) // another row, elsewhere
+		cursor, _ := at(c.last.value(), "/next")
+		if next = ""; cursor != nil {
+			next = path + "&after=" + cursor.(string)
+		}
+		if page == 20 {
+			c.fail("the list does not end")
+		}
+		<-added
 	}
-	slices.Sort(want)
-	slices.Sort(got)
-	if !slices.Equal(got, want) {
-		t.Fatalf("pages gave %v, want %v", got, want)
+	close(stop)
+	for range added {
+	}
+	c.expect("read to the end")
+	for id, times := range listed {
+		if times != 1 {
+			t.Errorf("%s is listed %d times", id, times)
+		}
+	}
+	count := func(ids []string) (n int) {
+		for _, id := range ids {
+			n += listed[id]
+		}
+		return n
+	}
+	if n := count(slices.Collect(maps.Keys(times))); n != there {
+		t.Errorf("%d of %d that were there throughout are listed", n, there)
+	}
+	if len(before) < 3 || len(after) < 3 || count(before) == len(before) || count(after) == 0 {
+		t.Errorf("%d of %d rows before the cursor and %d of %d behind it are listed: they were not added while it was read",
+			count(before), len(before), count(after), len(after))
 	}
 
 	c.step("bad cursors and limits")

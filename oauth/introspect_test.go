@@ -214,15 +214,14 @@ func TestPO05IntrospectionReadsNoStoreAndNoOutageIsInactive(t *testing.T) {
 	}
 }
 
+// FuzzIntrospection: whatever is asked, only a request with the whole token hears of an active one. In a seed OWN is that token.
 func FuzzIntrospection(f *testing.F) {
 	w := newWorld(f)
 	w.application("app", nil)
 	token := w.machine("app").text("access_token")
-	for _, body := range []string{"token=x", "token=a&token=b", "token=%zz", "token", "\xff", "token=" + token[:40], "token=a;b"} {
-		f.Add(body)
-	}
 	f.Fuzz(func(t *testing.T, body string) {
 		w.tb = t
+		body = strings.ReplaceAll(body, "OWN", token)
 		r := w.send("/oauth2/introspect", body, "Authorization", basic("app", "secret of app"))
 		switch {
 		case r.Code == http.StatusOK && strings.Contains(body, token):
