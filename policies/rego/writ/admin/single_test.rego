@@ -59,9 +59,9 @@ test_single_objects_are_listed[note] if {
 			"grants": {"acme": {"iam/users/u1": ["read"]}}, "given": scoped_to({"iam": {"read": true}}),
 			"want": {"tenants": set(), "objects": {"acme": {"u1"}}},
 		},
-		"a tenant, which all its own read": {
-			"grants": {"acme": {"iam/tenants/acme": ["read"]}}, "given": lists("iam/tenants"),
-			"want": {"tenants": set(), "objects": {"": {"acme"}, "acme": {"acme"}}},
+		"a tenant": {
+			"grants": {"": {"iam/tenants/acme": ["read"]}}, "given": lists("iam/tenants"),
+			"want": {"tenants": set(), "objects": {"": {"acme"}}},
 		},
 		"a key": {
 			"grants": {"": {"keys/k1": ["read"]}}, "given": lists("keys"),
@@ -115,6 +115,12 @@ test_single_objects_that_are_not_read[note] if {
 		},
 	}
 	answers(asks(single(tc.grants), object.union(lists("iam/users"), tc.given)), tc.want)
+}
+
+test_single_objects_of_the_system_level if {
+	request := asks(single({"acme": {"iam/groups/g1": ["read"]}}), lists("iam/groups"))
+	result := admin.result with input as request with data.settings.system_level.readable as {"iam/groups": true}
+	result.obligations.filter == {"tenants": set(), "objects": {"": {"g1"}, "acme": {"g1"}}}
 }
 
 test_single_objects_that_ended if {
