@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // The tests of this file are rows of the OAuth conformance table, told over HTTP.
@@ -206,6 +208,46 @@ func TestT17GrantTypeNotListed(t *testing.T) {
 	u := c.newUser(object{})
 	c.askLogin(c.newApp(object{}), u).wantOAuthError(400, "unauthorized_client")
 	c.ask(c.front(), "grant_type", "client_credentials").wantOAuthError(400, "unauthorized_client")
+}
+
+func TestT19SecretsOverlapAndExpire(t *testing.T) {
+	c := story(t, shared(t)).root()
+	first := c.newApp(object{"grants": grants("ledger:read")})
+	another := func(window object) app {
+		c.root().post("/v1/applications/"+first.ID+"/secrets", window).wantStatus(201)
+		return app{ID: first.ID, Secret: canary(c.text("/value")), SecretID: c.text("/id")}
+	}
+
+	c.step("before not_before it is like a wrong one")
+	from := time.Now().Add(5 * time.Second)
+	early := another(object{"not_before": from.UTC().Format(time.RFC3339Nano)})
+	c.ask(early, "grant_type", "client_credentials").wantOAuthError(401, "invalid_client")
+	refused := c.last
+	c.ask(app{ID: first.ID, Secret: "writ_cs_wrong-secret-of-some-length"}, "grant_type", "client_credentials").wantSame(refused)
+	c.live(c.token(first))
+
+	c.step("from then on both are good")
+	c.eventually(bindsWithin, func() {
+		if time.Now().Before(from) {
+			c.fail("it is not yet %s", from)
+		}
+	})
+	c.live(c.token(early)).live(c.token(first))
+
+	c.step("at expires_at the one and its token end, and the others do not")
+	brief := another(object{"expires_at": time.Now().Add(5 * time.Second).UTC().Format(time.RFC3339Nano)})
+	c.ask(brief, "grant_type", "client_credentials").wantStatus(200)
+	token := c.text("/access_token")
+	if n, _ := at(c.last.value(), "/expires_in"); c.err == nil {
+		if left, err := n.(json.Number).Int64(); err != nil || left < 1 || left > 5 {
+			c.fail("expires_in is %v, want what is left of the secret", n)
+		}
+	}
+	kept := c.token(early)
+	c.live(token).live(kept)
+	c.eventually(bindsWithin, func() { c.dead(token) })
+	c.ask(brief, "grant_type", "client_credentials").wantOAuthError(401, "invalid_client").wantSame(refused)
+	c.live(kept).live(c.token(early)).live(c.token(first))
 }
 
 func TestT20ScopeOutsideTheCeiling(t *testing.T) {

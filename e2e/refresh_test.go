@@ -86,3 +86,48 @@ func TestR08ParallelRefreshesGiveOneSuccessor(t *testing.T) {
 	c.step("the one successor is good")
 	c.askRefresh(front, got[0]).wantStatus(200)
 }
+
+// TestR04ReuseAfterTheGraceEndsTheSessionAndIsAudited is the row on the store of this run, with a grace that a test can wait for.
+func TestR04ReuseAfterTheGraceEndsTheSessionAndIsAudited(t *testing.T) {
+	c := story(t, fresh(t, Options{Env: map[string]string{"WRIT_REFRESH_GRACE": "1s"}})).root()
+	front, u := c.refreshing(), c.newUser(object{"grants": grants("ledger:read")})
+	c.askLogin(front, u).wantStatus(200)
+	bystander, elsewhere := c.text("/refresh_token"), c.text("/access_token")
+	c.askLogin(front, u).wantStatus(200)
+	first, token := c.text("/refresh_token"), c.text("/access_token")
+	c.done()
+	claims, err := part(token, 1)
+	sid, _ := claims["sid"].(string)
+	if err != nil || sid == "" {
+		t.Fatalf("claims %v: %v", claims, err)
+	}
+	reuses := "/v1/audit?action=tokens:reuse&target=sessions/" + sid
+
+	c.step("a use is none")
+	c.askRefresh(front, first).wantStatus(200)
+	second, last := c.text("/refresh_token"), c.text("/access_token")
+	c.live(token).live(last)
+	c.get(reuses).wantStatus(200).wantItems("event")
+
+	c.step("after the grace the first one again ends the session")
+	c.eventually(bindsWithin, func() { c.askRefresh(front, first).wantOAuthError(400, "invalid_grant") })
+	c.dead(token).dead(last)
+	c.askRefresh(front, second).wantOAuthError(400, "invalid_grant")
+	c.askRefresh(front, first).wantOAuthError(400, "invalid_grant")
+	c.get("/v1/sessions?subject=" + u.ID).wantStatus(200)
+	if ended := c.itemWith("id", sid); c.err == nil && ended["ended_by"] != "reuse" {
+		c.fail("the session is %v, want it ended by reuse", ended)
+	}
+
+	c.step("which is in the audit, once")
+	c.get(reuses).wantStatus(200).wantItems("event", "intent", "outcome").wantItems("actor", "application:"+front.ID, "application:"+front.ID).
+		wantItems("on_behalf_of", "user:"+u.ID, "user:"+u.ID)
+	if done := c.itemWith("event", "outcome"); c.err == nil && (done["outcome"] != "ok" || done["reason"] == nil) {
+		c.fail("the outcome is %v", done)
+	}
+	c.wantNoSecret(first, second, token, last)
+
+	c.step("the user's other session lives")
+	c.live(elsewhere)
+	c.askRefresh(front, bystander).wantStatus(200)
+}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 )
@@ -93,11 +94,41 @@ func TestKillKeepsWhatWasAcknowledged(t *testing.T) {
 	t.Logf("%d acknowledged applications survived kill -9", len(acknowledged))
 }
 
-// TestARestoredCopyRevivesNoToken puts an older copy of the data back. It has forgotten a revoked token, an ended session and even that
-// every token was revoked; writ recover --revoke-tokens makes good for it before the server serves.
+// TestARestoredCopyRevivesNoToken puts an older copy of the data directory back.
 func TestARestoredCopyRevivesNoToken(t *testing.T) {
 	binaryOnly(t)
 	s := fresh(t, Options{})
+	reviveNothing(t, s, s.data(), func(change func()) {
+		change()
+		if err := os.Chmod(s.data()+"/kek", 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestARestoredDatabaseRevivesNoToken is the same with a database that several nodes can share: an older copy of what it keeps is put
+// back while no node runs.
+func TestARestoredDatabaseRevivesNoToken(t *testing.T) {
+	onMongoDB(t)
+	db, ours := ownStandIn(t).(*standIn)
+	leftOut(t, !ours, "it copies what the stand-in keeps on this machine: E2E_RUNNER=process runs it")
+	s := fresh(t, Options{Among: newCluster(db)})
+	reviveNothing(t, s, filepath.Join(db.dir, "data"), func(change func()) {
+		if err := db.stop(); err != nil {
+			t.Fatal(err)
+		}
+		change()
+		if err := db.start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// reviveNothing replaces what a store keeps in a directory by an older copy of it. That has forgotten a revoked token, an ended session and
+// even that every token was revoked; writ recover --revoke-tokens makes good for it before the server serves. While runs a change of the
+// directory that nobody may look at meanwhile.
+func reviveNothing(t *testing.T, s *Server, data string, while func(change func())) {
+	t.Helper()
 	c := story(t, s).root()
 	a := c.newApp(object{"grants": grants("ledger:read")})
 	u := c.newUser(object{"grants": grants("jobs:read")})
@@ -106,13 +137,19 @@ func TestARestoredCopyRevivesNoToken(t *testing.T) {
 	c.askLogin(front, u).wantStatus(200)
 	ended, refresh := c.text("/access_token"), c.text("/refresh_token")
 	c.done()
-	if err := s.Stop(); err != nil {
-		t.Fatal(err)
-	}
 	backup := t.TempDir()
-	if err := os.CopyFS(backup, os.DirFS(s.data())); err != nil {
-		t.Fatal(err)
+	stopAnd := func(s *Server, do func() error) {
+		t.Helper()
+		if err := s.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		while(func() {
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
+	stopAnd(s, func() error { return os.CopyFS(backup, os.DirFS(data)) })
 
 	s = fresh(t, Options{From: s})
 	c = story(t, s)
@@ -123,18 +160,12 @@ func TestARestoredCopyRevivesNoToken(t *testing.T) {
 	c.root().delete("/v1/tokens").wantStatus(204)
 	after := c.token(a) // its epoch is one that the copy has never seen
 	c.live(after).done()
-	if err := s.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(s.data()); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(s.data(), os.DirFS(backup)); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(s.data()+"/kek", 0o600); err != nil {
-		t.Fatal(err)
-	}
+	stopAnd(s, func() error {
+		if err := os.RemoveAll(data); err != nil {
+			return err
+		}
+		return os.CopyFS(data, os.DirFS(backup))
+	})
 	if out := suite.runner.Command(t.Context(), Options{Env: s.storeEnv()}, "recover", "--revoke-tokens"); out.Code != 0 {
 		t.Fatalf("writ recover --revoke-tokens: exit code %d: %s", out.Code, out.Stderr)
 	}

@@ -206,6 +206,13 @@ func (t *throttle) reset(text string, faint bool) {
 			return
 		}
 		name = &count{}
+		if !faint && len(t.names) >= maxCounts { // its failures may be counted without it
+			for where, place := range t.places {
+				if place.name == who {
+					name.places = append(name.places, where)
+				}
+			}
+		}
 		t.names[who] = name
 	} else {
 		faint = faint && name.faint

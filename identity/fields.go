@@ -82,10 +82,16 @@ func (c *checker) text(f enforce.Field[string], pointer string, limit int, into 
 	*into = f.Value
 }
 
-// required carries a string that may be neither null nor empty.
+// required carries a string that may be neither null nor empty. That an object to be made lacks it is told late: whether there is one
+// already is not everybody's to know.
 func (c *checker) required(f enforce.Field[string], pointer string, into *string) {
-	if f.Set && f.Value == "" || !f.Set && c.creating && *into == "" {
-		c.bad("missing", pointer, "a value is needed here")
+	const missing = "a value is needed here"
+	if f.Set && f.Value == "" {
+		c.bad("missing", pointer, missing)
+		return
+	}
+	if !f.Set && c.creating && *into == "" {
+		c.lateBad("missing", pointer, missing)
 		return
 	}
 	c.text(f, pointer, maxName, into)
@@ -124,21 +130,23 @@ func (c *checker) window(from, until enforce.Field[time.Time], w **time.Time, e 
 		pointer = "/not_before"
 	}
 	if *w != nil && *e != nil && !(*e).After(**w) {
-		if from.Set && until.Set || c.creating {
+		if from.Set && until.Set {
 			c.bad("bad_window", pointer, "not_after must be later than not_before")
 		} else if from.Set || until.Set {
 			c.lateBad("bad_window", pointer, "not_after must be later than not_before")
 		}
 	}
 	if c.creating && *e != nil && !(*e).After(c.now) {
-		c.bad("bad_window", "/not_after", "not_after is in the past")
+		c.lateBad("bad_window", "/not_after", "not_after is in the past")
 	}
 }
+
+var tooMany = "at most " + strconv.Itoa(maxItems) + " entries are accepted"
 
 // count refuses lists that are too long.
 func (c *checker) count(n int, pointer string) bool {
 	if n > maxItems {
-		c.bad("too_many", pointer, "at most "+strconv.Itoa(maxItems)+" entries are accepted")
+		c.bad("too_many", pointer, tooMany)
 		return false
 	}
 	return true

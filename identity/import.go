@@ -201,15 +201,16 @@ func (r *Room) importMany(ctx context.Context, req *enforce.Request) (enforce.Re
 			tenants: map[storage.TenantID]*storage.Tenant{},
 		},
 	}
-	if err := b.build(ctx, &in); err != nil {
-		return enforce.Resolved{}, err
-	}
 	w := &write{sequence: sequence, action: "iam/imports:write", target: "import", many: true}
 	caller := req.Caller.Facts.Identity()
 	w.question.Resource = resource(v, "", storage.TenantID(cmp.Or(req.Caller.Tenant, caller.Tenant)), true)
 	return enforce.Resolved{
 		Question: w.question,
 		Respond: func(ctx context.Context, d policies.Decision) (enforce.Reply, error) {
+			// Laying it all out is work, which is done for those who may import.
+			if err := b.build(ctx, &in); err != nil {
+				return enforce.Reply{}, err
+			}
 			if err := b.judge(ctx, d); err != nil {
 				return enforce.Reply{}, err
 			}
@@ -476,8 +477,13 @@ func (b *importing) user(ctx context.Context, in *importUser, base string) error
 		}
 	}
 	b.once(i, base, i.target)
-	b.once(i, base+"/username", "username "+next.UsernameKey)
-	b.once(i, base+"/email", "email "+next.EmailKey)
+	// The names that a user has already are not the caller's, so they are no reason to tell him anything.
+	if in.Username.Set {
+		b.once(i, base+"/username", "username "+next.UsernameKey)
+	}
+	if in.Email.Set {
+		b.once(i, base+"/email", "email "+next.EmailKey)
+	}
 	if current != nil {
 		raiseUserEpoch(current, next)
 	}
@@ -563,9 +569,12 @@ func (c *checker) add(f *additions, into *storage.Identity) {
 		}
 	}
 	into.Grants = grants
-	c.count(len(into.Roles), "/add_roles")
-	c.count(len(into.Groups), "/add_groups")
-	c.count(len(into.Grants), "/add_grants")
+	// Told late: how many there are already is not everybody's to know.
+	for pointer, n := range map[string]int{"/add_roles": len(into.Roles), "/add_groups": len(into.Groups), "/add_grants": len(into.Grants)} {
+		if n > maxItems {
+			c.lateBad("too_many", pointer, tooMany)
+		}
+	}
 }
 
 func (b *importing) application(ctx context.Context, in *importApplication, base string) error {
@@ -763,7 +772,8 @@ func (b *importing) judge(ctx context.Context, parent policies.Decision) error {
 	}
 	for _, i := range b.items {
 		switch {
-		case i.fault != nil:
+		case i.fault != nil: // nobody decided whether the caller may know the object
+			i.ID, i.Version, i.Kept = i.named, 0, nil
 			i.spoil(i.fault)
 		case !i.decision.Allow:
 			b.refused(i, i.decision)
@@ -808,6 +818,18 @@ func (b *importing) refused(i *importItem, d policies.Decision) {
 	i.late = &denial{decision: d, reasons: d.Reasons, pointer: i.Pointer, detail: detail}
 }
 
+// commonTenant is the tenant of all that changes, where it is one.
+func commonTenant(changing []*importItem) (tenant storage.TenantID, one bool) {
+	for n, i := range changing {
+		of := storage.TenantID(i.w.question.Resource.Tenant)
+		if n > 0 && of != tenant {
+			return "", false
+		}
+		tenant = of
+	}
+	return tenant, len(changing) > 0
+}
+
 // apply commits what changes, or fails with the first object that stands in the way.
 func (b *importing) apply(ctx context.Context, d policies.Decision, w *write) error {
 	var changing []*importItem
@@ -845,7 +867,11 @@ func (b *importing) apply(ctx context.Context, d policies.Decision, w *write) er
 		}
 		return nil
 	}
-	if err := b.room.commit(ctx, entryOf(b.req, d, w), w); err != nil {
+	entry := entryOf(b.req, d, w)
+	if tenant, one := commonTenant(changing); one { // whose auditors see it then
+		entry.Tenant = tenant
+	}
+	if err := b.room.commit(ctx, entry, w); err != nil {
 		return err
 	}
 	for _, i := range changing {

@@ -3,6 +3,7 @@ package identity_test
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -183,20 +184,38 @@ func TestWhatIsWrongWithAnImportIsNamed(t *testing.T) {
 }
 
 // Who may import, but not see an object, learns nothing of it.
+var decisionIDs = regexp.MustCompile(`"decision_id":"[^"]*"`)
+
 func TestAnImportConceals(t *testing.T) {
 	w := newWorld(t)
-	w.user("ada", "")
+	w.role("ops:viewer", "[]")
+	someID := w.user("ada", `,"roles":["ops:viewer"]`)
 	w.application("hidden", "")
+	var names []string
+	for n := range 1000 {
+		names = append(names, fmt.Sprintf("%q", fmt.Sprintf("no:role%d", n)))
+	}
+	manyRoles := strings.Join(names, ",")
 	w.application("porter", `,"grants":[{"resource":"iam/imports","action":"write"}]`)
 	porter := w.as("application:porter")
 	for _, pair := range [][2]string{
 		{`"applications":[{"id":"hidden","name":"X"}]`, `"applications":[{"id":"absent","name":"X"}]`},
 		{`"users":[{"username":"ada","email":"x@example.com"}]`, `"users":[{"username":"eve","email":"x@example.com"}]`},
+		{`"users":[{"username":"ada"}]`, `"users":[{"username":"eve"}]`},
+		{`"applications":[{"id":"hidden"}]`, `"applications":[{"id":"absent"}]`},
+		{`"applications":[{"id":"hidden","name":"X","not_after":"2001-01-01T00:00:00Z"}]`, `"applications":[{"id":"absent","name":"X","not_after":"2001-01-01T00:00:00Z"}]`},
+		// What is wrong whoever asks is told to whoever may import, and nothing of the object beside it.
+		{`"users":[{"username":"ada","email":"x@example.com","grants":[{"resource":"!","action":"x"}]}]`, `"users":[{"username":"eve","email":"x@example.com","grants":[{"resource":"!","action":"x"}]}]`},
+		{`"applications":[{"id":"hidden","name":"X","grants":[{"resource":"!","action":"x"}]}]`, `"applications":[{"id":"absent","name":"X","grants":[{"resource":"!","action":"x"}]}]`},
+		// An address that somebody has already is not named twice by naming him.
+		{`"users":[{"id":"` + someID + `","name":"A"},{"username":"zz","email":"ada@example.com"}]`, `"users":[{"id":"` + someID + `","name":"A"},{"username":"zz","email":"eve@example.com"}]`},
+		// Nor is how many roles he has told by how many fit beside them.
+		{`"users":[{"username":"ada","email":"x@example.com","add_roles":[` + manyRoles + `]}]`, `"users":[{"username":"eve","email":"x@example.com","add_roles":[` + manyRoles + `]}]`},
 	} {
 		var seen []string
 		for _, body := range pair {
 			r := porter.post("/v1/import", `{"dry_run":true,`+body+`}`).is(200)
-			seen = append(seen, strings.NewReplacer("hidden", "x", "absent", "x").Replace(without(r.body, `"decision_id":"`)))
+			seen = append(seen, strings.NewReplacer("hidden", "x", "absent", "x").Replace(decisionIDs.ReplaceAllString(r.body, "")))
 		}
 		if seen[0] != seen[1] {
 			t.Errorf("told apart:\n%s\n%s", seen[0], seen[1])

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,7 +51,7 @@ func (r *Room) reveal(_ context.Context, req *enforce.Request) (enforce.Resolved
 		w.version, w.meta = app.Version, app.Meta
 		w.question = r.askToRead(req, v, app)
 	}
-	w.question.Resource.Reason = in.Reason != ""
+	w.question.Resource.Reason = strings.TrimSpace(in.Reason) != ""
 	entry := func(d policies.Decision) storage.AuditEntry {
 		e := entryOf(req, d, w)
 		e.ToVersion, e.Reason = e.FromVersion, in.Reason

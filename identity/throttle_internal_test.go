@@ -335,3 +335,28 @@ func TestSP9ANameThatBeginsAnewTwiceIsWrittenTwice(t *testing.T) {
 		t.Errorf("the second time is not written down: %+v", second)
 	}
 }
+
+// A place may find room where its name found none; it begins anew with the name all the same.
+func TestSP9ANameThatFoundNoRoomBeginsAnewToo(t *testing.T) {
+	at := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	limits := flooded(t, "people", true, &at)
+	clear(limits.places)
+	peer := netip.MustParseAddr("203.0.113.1")
+	for n := range freeGuesses {
+		a, err := limits.admit("victim", "guess "+strconv.Itoa(n), peer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.failed()
+		a.done()
+	}
+	if _, err := limits.admit("victim", "right", peer); err == nil {
+		t.Fatal("nobody waits")
+	}
+	limits.forget("victim")
+	a, err := limits.admit("victim", "right", peer)
+	if err != nil {
+		t.Errorf("the next of the name: %v", err)
+	}
+	a.done()
+}

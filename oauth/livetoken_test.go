@@ -152,7 +152,7 @@ func TestV01RevokeARefreshToken(t *testing.T) {
 	}
 	w.want(w.refresh("portal", second.text("refresh_token")), http.StatusBadRequest, "invalid_grant")
 	w.wantInactive(w.introspect("portal", second.text("refresh_token")))
-	target := "portal tokens:revoke sessions/" + w.sessionOf(first).ID
+	target := "application:portal tokens:revoke sessions/" + w.sessionOf(first).ID
 	for _, entry := range []string{"intent " + target, "ok " + target} {
 		if !slices.Contains(w.auditor.entries, entry) {
 			t.Errorf("%q is not among %q", entry, w.auditor.entries)

@@ -137,7 +137,8 @@ func (s *Server) place(f *family) error {
 // (RFC 9700, section 4.14).
 func (s *Server) endReused(ctx context.Context, i *issue, record *storage.Session) error {
 	done, err := s.auditor.Intent(ctx, storage.AuditEntry{
-		Actor: i.client.app.ID, OnBehalf: record.Subject, Action: "tokens:reuse", Target: "sessions/" + record.ID, RequestID: i.request.ID,
+		Actor: typeApplication + ":" + i.client.app.ID, OnBehalf: onBehalf(record.Subject), Action: "tokens:reuse",
+		Target: "sessions/" + record.ID, RequestID: i.request.ID,
 	})
 	if err != nil {
 		return fmt.Errorf("audit: %w: %w", storage.ErrUnavailable, err)

@@ -211,7 +211,7 @@ func TestR04ReuseEndsTheSession(t *testing.T) {
 				t.Fatal("access tokens of the family live")
 			}
 			w.want(w.refresh("portal", second.text("refresh_token")), http.StatusBadRequest, "invalid_grant")
-			if want := "ok portal tokens:reuse sessions/" + w.sessionOf(first).ID; !slices.Contains(w.auditor.entries, want) {
+			if want := "ok application:portal tokens:reuse sessions/" + w.sessionOf(first).ID; !slices.Contains(w.auditor.entries, want) {
 				t.Fatalf("audit: %v", w.auditor.entries)
 			}
 			w.refreshed(bystander.text("refresh_token"))

@@ -52,11 +52,19 @@ func (s *Server) resolveRevoke(ctx context.Context, r *enforce.Request) (enforce
 	}, nil
 }
 
+// onBehalf names a user as the audit does; nobody is nobody there too.
+func onBehalf(user string) string {
+	if user == "" {
+		return ""
+	}
+	return typeUser + ":" + user
+}
+
 // revokeAudited kills the token between intent and outcome: without the first nothing is revoked, and only what was written is
 // acknowledged (F-17).
 func (s *Server) revokeAudited(ctx context.Context, r *enforce.Request, c *client, token *liveToken, d policies.Decision) error {
 	done, err := s.auditor.Intent(ctx, storage.AuditEntry{
-		Actor: c.app.ID, OnBehalf: token.user, Action: "tokens:revoke", Target: token.target(), DecisionID: d.ID,
+		Actor: typeApplication + ":" + c.app.ID, OnBehalf: onBehalf(token.user), Action: "tokens:revoke", Target: token.target(), DecisionID: d.ID,
 		PolicyRevision: d.PolicyRevision, RequestID: r.ID,
 	})
 	if err != nil {

@@ -38,7 +38,7 @@ func TestV01RevokeTheOwnToken(t *testing.T) {
 		t.Errorf("after the revocation of one of two: %v %v", w.live(token), w.live(other))
 	}
 	jti, _ := part(t, token, 1)["jti"].(string)
-	for _, entry := range []string{"intent app tokens:revoke tokens/" + jti, "ok app tokens:revoke tokens/" + jti} {
+	for _, entry := range []string{"intent application:app tokens:revoke tokens/" + jti, "ok application:app tokens:revoke tokens/" + jti} {
 		if !slices.Contains(w.auditor.entries, entry) {
 			t.Errorf("%q is not among %q", entry, w.auditor.entries)
 		}

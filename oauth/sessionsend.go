@@ -127,7 +127,7 @@ func (s *Server) endAudited(
 	ctx context.Context, r *enforce.Request, caller *enforce.Caller, hint string, d policies.Decision,
 ) (enforce.Reply, error) {
 	done, err := s.auditor.Intent(ctx, storage.AuditEntry{
-		Actor: caller.ID, Action: "tokens:end", Target: "sessions/" + caller.SID, DecisionID: d.ID, PolicyRevision: d.PolicyRevision,
+		Actor: caller.Type + ":" + caller.ID, Action: "tokens:end", Target: "sessions/" + caller.SID, DecisionID: d.ID, PolicyRevision: d.PolicyRevision,
 		RequestID: r.ID,
 	})
 	if err != nil {

@@ -45,7 +45,7 @@ func TestSeedL13EndSession(t *testing.T) {
 	w.want(w.end("", second), http.StatusNoContent, "")
 	w.want(w.end("", second), http.StatusBadRequest, "invalid_request")
 	sid := part(t, first, 1)["sid"].(string)
-	want := []string{"intent " + ada + " tokens:end sessions/" + sid, "ok " + ada + " tokens:end sessions/" + sid}
+	want := []string{"intent user:" + ada + " tokens:end sessions/" + sid, "ok user:" + ada + " tokens:end sessions/" + sid}
 	if !slices.Equal(w.auditor.entries[2:4], want) {
 		t.Fatalf("audit: %v", w.auditor.entries)
 	}

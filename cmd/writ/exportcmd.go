@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
@@ -81,7 +82,7 @@ func (run *exportRun) to(ctx context.Context, c *cli, file string, recipients []
 	var temporary *os.File
 	if file != "" {
 		var err error
-		if temporary, err = os.OpenFile(file+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600); err != nil {
+		if temporary, err = os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".part*"); err != nil {
 			return err
 		}
 		defer os.Remove(temporary.Name())

@@ -170,6 +170,19 @@ func TestARefusalOfAServerThatDefendsItselfIsNotWrong(t *testing.T) {
 	}
 }
 
+func TestAScenarioLikeAnotherSaysItselfWhatIsAsGood(t *testing.T) {
+	as := &target{load: load{status: http.StatusOK, or: make([]int, 0, 4)}, rate: 7}
+	like := &target{scenario: scenario{or: turnedAway()}}
+	like.borrow(as)
+	refused := &reply{status: http.StatusServiceUnavailable}
+	if err := like.load.check(refused); err != nil || like.rate != 7 {
+		t.Errorf("rate %v, %v", like.rate, err)
+	}
+	if as.load.check(refused) == nil || like.load.check(&reply{status: http.StatusUnauthorized}) == nil {
+		t.Error("what is as good for the one is for the other, or everything is")
+	}
+}
+
 func TestAnOpenLoopCountsTheWaitForAConnection(t *testing.T) {
 	const stall = 200 * time.Millisecond
 	var count atomic.Int64

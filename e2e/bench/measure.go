@@ -55,6 +55,12 @@ type target struct {
 	result measurement
 }
 
+// borrow takes the load of the scenario that this one is as, which keeps its own.
+func (t *target) borrow(as *target) {
+	t.load, t.units, t.connections, t.rate = as.load, as.units, as.connections, as.rate
+	t.load.or = append(slices.Clone(as.load.or), t.or...)
+}
+
 // firstRate is what a target may reach before anything of it is known.
 const firstRate = 8000
 
@@ -123,8 +129,7 @@ func (w *world) measure(ctx context.Context, chosen []scenario, opened func(stri
 			t.summarize()
 			t.rate = t.result.PerSecond / float64(max(t.units, 1))
 		} else {
-			like := targets[slices.IndexFunc(targets, func(other *target) bool { return other.name == t.as })]
-			t.load, t.units, t.connections, t.rate = like.load, like.units, like.connections, like.rate
+			t.borrow(targets[slices.IndexFunc(targets, func(other *target) bool { return other.name == t.as })])
 		}
 		if opened(t.name) {
 			say("open loop: %s", t.name)

@@ -171,9 +171,12 @@ func (w *world) logins() load {
 // flood is logins from many connections at once, of which the server turns away what it has no room for.
 func (w *world) flood() load {
 	l := w.logins()
-	l.or = []int{http.StatusServiceUnavailable, http.StatusTooManyRequests}
+	l.or = turnedAway()
 	return l
 }
+
+// turnedAway are the replies to logins that there is no room for.
+func turnedAway() []int { return []int{http.StatusServiceUnavailable, http.StatusTooManyRequests} }
 
 // oauthScenarios are those of the OAuth endpoints.
 func oauthScenarios() []scenario {
@@ -204,11 +207,14 @@ func oauthScenarios() []scenario {
 			beside: (*world).flood, besideConnections: floodConnections,
 		},
 	}
-	for _, of := range []string{"token-rs256", "token-opaque", "introspect-opaque", "introspect-jwt-seen", "refresh"} {
+	for _, of := range []string{"token-rs256", "token-opaque", "introspect-opaque", "introspect-jwt-seen", "refresh", "revoke"} {
 		scenarios = append(scenarios, scenario{
 			name: of + "-flooded", what: of + " at a tenth of its rate, beside that flood", as: of, part: besideFlood,
 			beside: (*world).flood, besideConnections: floodConnections,
 		})
 	}
-	return scenarios
+	return append(scenarios, scenario{
+		name: "password-flooded", what: "password at a tenth of its rate, beside that flood and turned away like it", as: "password",
+		part: besideFlood, or: turnedAway(), beside: (*world).flood, besideConnections: floodConnections,
+	})
 }

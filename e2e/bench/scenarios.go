@@ -18,6 +18,8 @@ type scenario struct {
 	connections int
 	// as names another scenario, whose load this one has, in an open loop only; it has no rounds of its own.
 	as string
+	// or are further replies that are as good in this one, as in a load: where it shares with what is beside it what there is too little of.
+	or []int
 	// part is the rate of its open loop as a part of what the load reaches in a closed one; zero: half.
 	part float64
 	// beside runs on besideConnections for as long as the scenario is measured; its requests are not counted, but what they cost
