@@ -63,6 +63,7 @@ func TestSeedH18ListsShowWhatCanBeReadOneByOne(t *testing.T) {
 		c.put("/v1/groups/"+id, merge(object{"name": pick("Ärzte", "ABC ", "a.*c") + id, "roles": list{key}}, inTenant(tenant))).wantStatus(201)
 		groups = append(groups, id)
 	}
+	var singles []string // the paths of objects
 	for range 10 {
 		tenant := pick(tenants...)
 		in := merge(object{"roles": list{pick(roles...)}, "groups": list{pick(groups...)}}, inTenant(tenant))
@@ -71,7 +72,8 @@ func TestSeedH18ListsShowWhatCanBeReadOneByOne(t *testing.T) {
 		if random.IntN(2) == 0 {
 			c.patch("/v1/users/"+u.ID, object{"suspended_at": "2020-01-01T00:00:00Z"}).wantStatus(200)
 		}
-		c.newApp(merge(in, object{"name": name, "is_active": random.IntN(2) == 0}))
+		a := c.newApp(merge(in, object{"name": name, "is_active": random.IntN(2) == 0}))
+		singles = append(singles, "iam/users/"+u.ID, "iam/applications/"+a.ID, "iam/groups/"+pick(groups...), "iam/tenants/"+pick(one, two))
 	}
 	type reader struct {
 		app    app
@@ -79,10 +81,13 @@ func TestSeedH18ListsShowWhatCanBeReadOneByOne(t *testing.T) {
 		scope  string
 	}
 	var readers []reader
-	for range 24 {
+	for range 32 {
 		held := []string{}
 		for range 1 + random.IntN(3) {
 			right := pick("iam/users:read", "iam/groups:read", "iam/roles:read", "iam/applications:read", "iam/tenants:read", "iam:read", "iam/users:write", "iam:*")
+			if random.IntN(2) == 0 { // a right to a single object
+				right = pick(singles...) + pick(":read", ":read", ":*", ":write")
+			}
 			if tenant := pick("", one, two, "*"); tenant != "" {
 				right += "@" + tenant
 			}
@@ -92,7 +97,7 @@ func TestSeedH18ListsShowWhatCanBeReadOneByOne(t *testing.T) {
 		if tenant := pick("", one); tenant != "" && strings.Contains(strings.Join(held, " "), "@") {
 			r.tenant = tenant
 		}
-		r.scope = pick("", "", "iam/users:read iam/groups:read")
+		r.scope = pick("", "", "iam/users:read iam/groups:read", pick(singles...)+":read "+pick(singles...)+":read")
 		readers = append(readers, r)
 	}
 	kinds := map[string]string{"users": "id", "groups": "id", "roles": "key", "applications": "id", "tenants": "id"}

@@ -26,6 +26,8 @@ type binding struct {
 	list    string
 	filters map[string]string
 	visible []string
+	// objects are those that are seen beside, each with its tenant.
+	objects []string
 }
 
 func (c cursors) mac(b binding, after string) []byte {
@@ -33,6 +35,13 @@ func (c cursors) mac(b binding, after string) []byte {
 	write := func(s string) { // with its length, so that no two bindings run together
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
 		h.Write([]byte(s))
+	}
+	if len(b.objects) > 0 { // no list has the name that this begins with
+		write("objects")
+		write(strconv.Itoa(len(b.objects)))
+		for _, object := range b.objects {
+			write(object)
+		}
 	}
 	write(b.list)
 	for _, name := range slices.Sorted(maps.Keys(b.filters)) {

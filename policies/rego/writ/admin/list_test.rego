@@ -60,7 +60,9 @@ test_lists[note] if {
 test_lists_refused[note] if {
 	some note, tc in {
 		"no grant": {"subject": reader("iam/groups", ["*"]), "given": {}, "want": ["not_granted"]},
-		"one object": {"subject": reader("iam/users/u1", ["*"]), "given": {}, "want": ["not_granted"]},
+		"one role, which no right names": {
+			"subject": reader("iam/roles/u1", ["*"]), "given": lists("iam/roles"), "want": ["not_granted"],
+		},
 		"ended": {
 			"subject": user("rita", {"grants": {"acme": {"iam/users": {"read": {"own": ended}}}}}), "given": {},
 			"want": ["not_granted"],

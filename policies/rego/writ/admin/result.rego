@@ -126,13 +126,17 @@ acceptable if {
 # METADATA
 # title: Obligations of a permit
 # description: |
-#   A list holds the rows of the tenants in which the caller may read them.
+#   A list holds the rows of the tenants in which the caller may read them, and the single objects that it may read
+#   elsewhere.
 # labels:
 #   rule: admin.obligations
 # scope: document
 default obligations := {}
 
-obligations := {"filter": {"tenants": readable_tenants}} if {
+obligations := {"filter": {"tenants": listed_tenants, "objects": readable_objects}} if {
+	itemised
+	some _, _ in readable_objects
+} else := {"filter": {"tenants": readable_tenants}} if {
 	input.action.name == "read"
 	input.resource.id == ""
 	filtered

@@ -53,6 +53,11 @@ granted if {
 	some _ in readable_tenants
 }
 
+granted if {
+	itemised
+	some _, _ in readable_objects
+}
+
 # METADATA
 # title: Within the token's scopes
 # description: |
@@ -71,6 +76,11 @@ scoped if {
 scoped if implicit
 
 scoped if action_scoped(input.action.name)
+
+scoped if {
+	itemised
+	some _, _ in readable_objects
+}
 
 # METADATA
 # title: Rights of an application
