@@ -53,9 +53,16 @@ func TestTheAuditIsListedExportedAndVerified(t *testing.T) {
 	c := story(t, s).root()
 	a := c.newApp(object{"name": "audited"})
 	decision := c.patch("/v1/applications/"+a.ID, object{"description": "audited"}).wantStatus(200).header("Decision-Id")
-	c.get("/v1/audit?decision_id="+decision).wantItems("event", "outcome", "intent")
-	c.get("/v1/audit?decision_id="+decision+"&event=outcome").wantItems("outcome", "ok")
-	c.get("/v1/audit?target=applications/"+a.ID+"&action=iam/applications:patch").wantItems("event", "outcome", "intent")
+	for _, query := range []string{"decision_id=" + decision, "target=applications/" + a.ID + "&action=iam/applications:patch"} {
+		c.get("/v1/audit?"+query+"&event=outcome").wantItems("outcome", "ok")
+		// An attempt that lost the authority's sequence to another change, such as a key that the server makes, leaves its intent.
+		if c.get("/v1/audit?" + query + "&event=intent"); len(c.items("event")) == 0 {
+			c.fail("no intent with %s", query)
+		}
+		if c.get("/v1/audit?" + query); len(c.items("event")) < 2 {
+			c.fail("fewer than two entries with %s", query)
+		}
+	}
 	c.as(bearer(c.token(a))).get("/v1/audit").wantDenied("not_granted")
 	c.root().get("/v1/audit?outcome=refused&actor=application:" + a.ID).wantItems("action") // reading is decided, and is no act
 	c.onPublic().get("/v1/audit").wantStatus(404)
