@@ -27,8 +27,8 @@ const (
 	maxUnused = 3650
 )
 
-// reviewView is one identity in a review: what it may do now and by what, and what of it is in use.
-type reviewView struct {
+// ReviewedIdentity is one identity in a review, as GET /v1/access-review replies it: what it may do now and by what, and what of it is in use.
+type ReviewedIdentity struct {
 	Type   string           `json:"type"`
 	ID     string           `json:"id"`
 	Name   string           `json:"name"` // of a user the username
@@ -39,20 +39,20 @@ type reviewView struct {
 	// LastUsedAt is the last login of a user, or the last use of a secret of an application; absent where none is known.
 	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
 	// Unused says that the identity was not used for as long as was asked.
-	Unused      bool               `json:"unused"`
-	Permissions []reviewPermission `json:"permissions"`
+	Unused      bool                 `json:"unused"`
+	Permissions []ReviewedPermission `json:"permissions"`
 	// Scopes are the most that tokens of an application carry; absent where there is no ceiling.
 	Scopes []string `json:"scopes,omitempty"`
 	// Reveals are the secrets that the identity could read, signed in afresh.
-	Reveals []reviewReveal `json:"reveals"`
+	Reveals []ReviewedReveal `json:"reveals"`
 	// RevealsIncomplete says that there are more applications than were asked about; name one to ask about it.
 	RevealsIncomplete bool `json:"reveals_incomplete,omitempty"`
 	// Secrets are the live ones of an application.
-	Secrets []reviewSecret `json:"secrets"`
+	Secrets []ReviewedSecret `json:"secrets"`
 }
 
-// reviewPermission is one right that the policies permit now, and where it comes from.
-type reviewPermission struct {
+// ReviewedPermission is one right that the policies permit now, and where it comes from.
+type ReviewedPermission struct {
 	Tenant   string   `json:"tenant,omitempty"`
 	Resource string   `json:"resource"`
 	Action   string   `json:"action"`
@@ -61,13 +61,15 @@ type reviewPermission struct {
 	NotAfter *time.Time `json:"not_after,omitempty"`
 }
 
-type reviewReveal struct {
+// ReviewedReveal is an application of which the identity could read the secrets named.
+type ReviewedReveal struct {
 	Application string   `json:"application"`
 	Name        string   `json:"name"`
 	Secrets     []string `json:"secrets"`
 }
 
-type reviewSecret struct {
+// ReviewedSecret is a live secret of an application.
+type ReviewedSecret struct {
 	ID         string     `json:"id"`
 	Label      string     `json:"label"`
 	CreatedAt  time.Time  `json:"created_at"`
@@ -79,7 +81,7 @@ type reviewSecret struct {
 // reviewPage is a page of a review. Of the types in Apps the application's own rules decide: a right that covers them is none there
 // by itself, and they may permit what no right covers.
 type reviewPage struct {
-	page[reviewView]
+	page[ReviewedIdentity]
 	Apps []string `json:"apps"`
 }
 
@@ -165,8 +167,8 @@ func (v *review) read(query map[string]string) error {
 }
 
 // page collects identities until it is full, or has looked at or asked enough. The cursor names a kind and an id.
-func (v *review) page(ctx context.Context) (page[reviewView], error) {
-	shown := page[reviewView]{Items: []reviewView{}}
+func (v *review) page(ctx context.Context) (page[ReviewedIdentity], error) {
+	shown := page[ReviewedIdentity]{Items: []ReviewedIdentity{}}
 	b := binding{list: v.list.list, filters: v.list.bound, visible: v.tenants}
 	kind, after := v.kinds[0], ""
 	if v.list.after != "" {
@@ -233,17 +235,17 @@ func (r *Room) reviewed(ctx context.Context, kind, after string, query storage.Q
 }
 
 // item reviews one identity, and says whether the query wants it. Its id is always set.
-func (v *review) item(ctx context.Context, e *entry) (reviewView, bool, error) {
+func (v *review) item(ctx context.Context, e *entry) (ReviewedIdentity, bool, error) {
 	subject := v.room.directory.subject(e)
 	facts := subject.Facts.Identity()
-	item := reviewView{
+	item := ReviewedIdentity{
 		Type: facts.Type, ID: facts.ID, Name: subject.Name, Tenant: storage.TenantID(facts.Tenant),
-		Usable: facts.Usable(v.now, policies.AddressUnknown), Scopes: facts.Scopes, Reveals: []reviewReveal{}, Secrets: []reviewSecret{},
+		Usable: facts.Usable(v.now, policies.AddressUnknown), Scopes: facts.Scopes, Reveals: []ReviewedReveal{}, Secrets: []ReviewedSecret{},
 	}
 	if err := v.use(ctx, e, &item); err != nil {
 		return item, false, err
 	}
-	if !v.since.IsZero() && !item.Unused && !slices.ContainsFunc(item.Secrets, func(s reviewSecret) bool { return s.Unused }) {
+	if !v.since.IsZero() && !item.Unused && !slices.ContainsFunc(item.Secrets, func(s ReviewedSecret) bool { return s.Unused }) {
 		return item, false, nil
 	}
 	var err error
@@ -260,18 +262,18 @@ func (v *review) item(ctx context.Context, e *entry) (reviewView, bool, error) {
 }
 
 // covered reports whether one right covers the one that the query names, in whatever tenant.
-func (v *review) covered(held []reviewPermission) bool {
+func (v *review) covered(held []ReviewedPermission) bool {
 	catalogue := v.room.config.PDP.Catalogue()
-	return slices.ContainsFunc(held, func(p reviewPermission) bool {
+	return slices.ContainsFunc(held, func(p ReviewedPermission) bool {
 		return catalogue.Covers(p.Resource, p.Action, v.resource, v.action)
 	})
 }
 
 // permissions are the rights, of those that are held now, that an evaluation permits. Which are held is preparation: see candidates
 // in the room policies/decide, which answers the same for one subject.
-func (v *review) permissions(ctx context.Context, subject *policies.Facts) ([]reviewPermission, error) {
+func (v *review) permissions(ctx context.Context, subject *policies.Facts) ([]ReviewedPermission, error) {
 	held := v.candidates(subject.Identity())
-	permitted := make([]reviewPermission, 0, len(held))
+	permitted := make([]ReviewedPermission, 0, len(held))
 	for _, p := range held {
 		d, err := v.ask(ctx, &policies.Question{
 			Entrypoint: policies.EntryDecision, Subject: subject, Action: p.Action,
@@ -292,10 +294,10 @@ func (v *review) permissions(ctx context.Context, subject *policies.Facts) ([]re
 
 // candidates puts together the grants whose window is open, by what they give. One for every tenant is asked about in the tenant of the
 // identity and in none as well: the policies keep an identity of a tenant from all others.
-func (v *review) candidates(identity *policies.Identity) []reviewPermission {
+func (v *review) candidates(identity *policies.Identity) []ReviewedPermission {
 	type right struct{ tenant, resource, action string }
 	at := map[right]int{}
-	held := []reviewPermission{}
+	held := []ReviewedPermission{}
 	for _, g := range identity.Grants {
 		if v.now.Before(g.NotBefore) || !g.NotAfter.IsZero() && !v.now.Before(g.NotAfter) {
 			continue
@@ -310,7 +312,7 @@ func (v *review) candidates(identity *policies.Identity) []reviewPermission {
 			if !known {
 				i = len(held)
 				at[key] = i
-				held = append(held, reviewPermission{Tenant: tenant, Resource: g.Resource, Action: g.Action})
+				held = append(held, ReviewedPermission{Tenant: tenant, Resource: g.Resource, Action: g.Action})
 			}
 			held[i].add(g, !known)
 		}
@@ -318,14 +320,14 @@ func (v *review) candidates(identity *policies.Identity) []reviewPermission {
 	for i := range held {
 		slices.Sort(held[i].Via)
 	}
-	slices.SortFunc(held, func(x, y reviewPermission) int {
+	slices.SortFunc(held, func(x, y ReviewedPermission) int {
 		return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.Resource, y.Resource), cmp.Compare(x.Action, y.Action))
 	})
 	return held
 }
 
 // add counts a grant among the sources of a right.
-func (p *reviewPermission) add(g policies.Grant, first bool) {
+func (p *ReviewedPermission) add(g policies.Grant, first bool) {
 	if !slices.Contains(p.Via, g.Via) {
 		p.Via = append(p.Via, g.Via)
 	}
@@ -348,7 +350,7 @@ func (v *review) ask(ctx context.Context, q *policies.Question) (policies.Decisi
 
 // reveals are the secrets that an identity could read if it came with everything that reading one takes: a fresh login with all its
 // rights, through a confidential client, for a stated reason. Who holds no right to read secrets is not asked about.
-func (v *review) reveals(ctx context.Context, subject *policies.Facts, item *reviewView) error {
+func (v *review) reveals(ctx context.Context, subject *policies.Facts, item *ReviewedIdentity) error {
 	holds := slices.ContainsFunc(subject.Identity().Grants, func(g policies.Grant) bool {
 		return v.room.config.PDP.Catalogue().Covers(g.Resource, g.Action, "iam/applications", "reveal") ||
 			g.Action == "reveal" && strings.HasPrefix(g.Resource, "iam/applications/")
@@ -380,7 +382,7 @@ func (v *review) reveals(ctx context.Context, subject *policies.Facts, item *rev
 			return err
 		}
 		if d.Allow {
-			item.Reveals = append(item.Reveals, reviewReveal{Application: a.ID, Name: a.Name, Secrets: sealedSecrets(a)})
+			item.Reveals = append(item.Reveals, ReviewedReveal{Application: a.ID, Name: a.Name, Secrets: sealedSecrets(a)})
 		}
 	}
 	return nil
@@ -415,7 +417,7 @@ func (d *directory) sealing(only string, most int) (found []*storage.Application
 }
 
 // use says when an identity and its secrets were last used.
-func (v *review) use(ctx context.Context, e *entry, item *reviewView) error {
+func (v *review) use(ctx context.Context, e *entry, item *ReviewedIdentity) error {
 	if e.user != nil {
 		item.CreatedAt = e.user.CreatedAt
 		last, err := v.lastLogin(ctx, e.user.ID)
@@ -437,7 +439,7 @@ func (v *review) use(ctx context.Context, e *entry, item *reviewView) error {
 		}
 		item.LastUsedAt = later(item.LastUsedAt, last)
 		if secretLive(s, v.now) {
-			item.Secrets = append(item.Secrets, reviewSecret{
+			item.Secrets = append(item.Secrets, ReviewedSecret{
 				ID: s.ID, Label: s.Label, CreatedAt: s.CreatedAt, ExpiresAt: s.ExpiresAt, LastUsedAt: last, Unused: v.unused(s.CreatedAt, last),
 			})
 		}

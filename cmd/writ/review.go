@@ -11,49 +11,12 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+
+	"github.com/writ-authz/writ/identity"
 )
-
-// reviewed is one identity of an access review as the admin API shows it.
-type reviewed struct {
-	Type        string           `json:"type"`
-	ID          string           `json:"id"`
-	Name        string           `json:"name"`
-	Tenant      string           `json:"tenant,omitempty"`
-	Usable      bool             `json:"usable"`
-	CreatedAt   time.Time        `json:"created_at"`
-	LastUsedAt  *time.Time       `json:"last_used_at,omitempty"`
-	Unused      bool             `json:"unused"`
-	Permissions []reviewedRight  `json:"permissions"`
-	Scopes      []string         `json:"scopes,omitempty"`
-	Reveals     []reviewedReveal `json:"reveals"`
-	Incomplete  bool             `json:"reveals_incomplete,omitempty"`
-	Secrets     []reviewedSecret `json:"secrets"`
-}
-
-type reviewedRight struct {
-	Tenant   string     `json:"tenant,omitempty"`
-	Resource string     `json:"resource"`
-	Action   string     `json:"action"`
-	Via      []string   `json:"via"`
-	NotAfter *time.Time `json:"not_after,omitempty"`
-}
-
-type reviewedReveal struct {
-	Application string   `json:"application"`
-	Name        string   `json:"name"`
-	Secrets     []string `json:"secrets"`
-}
-
-type reviewedSecret struct {
-	ID         string     `json:"id"`
-	Label      string     `json:"label"`
-	CreatedAt  time.Time  `json:"created_at"`
-	ExpiresAt  *time.Time `json:"expires_at,omitempty"`
-	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
-	Unused     bool       `json:"unused"`
-}
 
 func (c *cli) reviewCommand() *cobra.Command {
 	var server func() (*remote, error)
@@ -94,14 +57,14 @@ the review is of those.`,
 			if err := w.Write(reviewColumns()); err != nil {
 				return err
 			}
-			if err := r.review(cmd.Context(), query, func(items []reviewed) error { return w.WriteAll(safeCells(reviewRows(items))) }); err != nil {
+			if err := r.review(cmd.Context(), query, func(items []identity.ReviewedIdentity) error { return w.WriteAll(safeCells(reviewRows(items))) }); err != nil {
 				return err
 			}
 			w.Flush()
 			return w.Error()
 		}
-		all := []reviewed{}
-		if err := r.review(cmd.Context(), query, func(items []reviewed) error {
+		all := []identity.ReviewedIdentity{}
+		if err := r.review(cmd.Context(), query, func(items []identity.ReviewedIdentity) error {
 			all = append(all, items...)
 			return nil
 		}); err != nil {
@@ -133,11 +96,11 @@ func daysOf(text string) (int, error) {
 }
 
 // review hands every page of a review to f.
-func (r *remote) review(ctx context.Context, query url.Values, f func([]reviewed) error) error {
+func (r *remote) review(ctx context.Context, query url.Values, f func([]identity.ReviewedIdentity) error) error {
 	for {
 		var page struct {
-			Items []reviewed `json:"items"`
-			Next  string     `json:"next"`
+			Items []identity.ReviewedIdentity `json:"items"`
+			Next  string                      `json:"next"`
 		}
 		if err := r.manage(ctx, http.MethodGet, "/v1/access-review?"+query.Encode(), nil, &page); err != nil {
 			return err
@@ -157,11 +120,11 @@ func reviewColumns() []string {
 }
 
 // reviewRows are one row for every fact: the identity itself, its rights, the secrets that it can read, and its own secrets.
-func reviewRows(items []reviewed) (rows [][]string) {
+func reviewRows(items []identity.ReviewedIdentity) (rows [][]string) {
 	for _, i := range items {
 		row := func(fact, what, in, via string, last *time.Time, unused bool, ends *time.Time) {
 			rows = append(rows, []string{
-				fact, i.Type, i.ID, i.Name, i.Tenant, strconv.FormatBool(i.Usable), what, in, via, instant(last), strconv.FormatBool(unused),
+				fact, i.Type, i.ID, i.Name, string(i.Tenant), strconv.FormatBool(i.Usable), what, in, via, instant(last), strconv.FormatBool(unused),
 				instant(ends),
 			})
 		}
@@ -174,7 +137,7 @@ func reviewRows(items []reviewed) (rows [][]string) {
 				row("reveal", r.Application+"/"+secret, "", "", nil, false, nil)
 			}
 		}
-		if i.Incomplete {
+		if i.RevealsIncomplete {
 			row("reveal", "there are more; ask with --application", "", "", nil, false, nil)
 		}
 		for _, s := range i.Secrets {
@@ -195,7 +158,8 @@ func instant(t *time.Time) string {
 func safeCells(rows [][]string) [][]string {
 	for _, row := range rows {
 		for i, cell := range row {
-			if text := strings.TrimLeftFunc(cell, unicode.IsSpace); text != cell || text != "" && strings.ContainsRune("=+-@", rune(text[0])) {
+			text := strings.TrimLeftFunc(cell, unicode.IsSpace)
+			if begins, _ := utf8.DecodeRuneInString(text); text != cell || strings.ContainsRune("=+-@＝＋－＠", begins) {
 				row[i] = "'" + cell
 			}
 		}
@@ -203,7 +167,7 @@ func safeCells(rows [][]string) [][]string {
 	return rows
 }
 
-func tableOfReview(w io.Writer, items []reviewed) {
+func tableOfReview(w io.Writer, items []identity.ReviewedIdentity) {
 	fmt.Fprintln(w, "FACT\tTYPE\tID\tNAME\tWHAT\tTENANT\tVIA\tLAST USED\tENDS")
 	for _, row := range reviewRows(items) {
 		fact, what, tenant := row[0], row[6], row[7]
