@@ -18,7 +18,7 @@ func reviewServer(t *testing.T, asked *[]string) *httptest.Server {
 		return fmt.Sprintf(`{"type":"user","id":%q,"name":%s,"usable":true,"created_at":"2026-01-01T00:00:00Z","unused":true,"permissions":[],
 			"reveals":[],"secrets":[]%s}`, id, quoted, more)
 	}
-	names := []string{`=HYPERLINK("http://x","y")`, "+1", "-1", "@SUM(A1)", "\t=1", " =1", "Ada, the \"first\"", "plain", "esc\u001b[2J"}
+	names := []string{`=HYPERLINK("http://x","y")`, "+1", "-1", "@SUM(A1)", "\t=1", " =1", "Ada, the \"first\"", "＝1", "esc\u001b[2J"}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		*asked = append(*asked, r.URL.RawQuery)
 		if r.URL.Query().Get("after") == "" {
@@ -57,7 +57,7 @@ func TestReviewAsCSVIsSafeForSpreadsheets(t *testing.T) {
 		names = append(names, row[3])
 	}
 	want := []string{
-		`'=HYPERLINK("http://x","y")`, "'+1", "'-1", "'@SUM(A1)", "'\t=1", "' =1", "Ada, the \"first\"", "plain", "esc\u001b[2J",
+		`'=HYPERLINK("http://x","y")`, "'+1", "'-1", "'@SUM(A1)", "'\t=1", "' =1", "Ada, the \"first\"", "'＝1", "esc\u001b[2J",
 	}
 	if fmt.Sprintf("%q", names) != fmt.Sprintf("%q", want) {
 		t.Errorf("the names are %q, want %q", names, want)
