@@ -39,14 +39,21 @@ func (t *throttle) id(e counted) string {
 }
 
 // unwritten returns counts that the store does not have yet, or may know better, names before the rest: they say what counts no more.
+// Whoever must wait for his failures comes first, so that a flood of names hides him from no other node.
 func (t *throttle) unwritten() []unmerged {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var names, rest []unmerged
-	for _, from := range []map[counted]struct{}{t.changed, t.asked, t.welcomed} {
-		for e := range from {
+	for _, from := range []struct {
+		counts map[counted]struct{}
+		least  int // failures
+	}{{t.changed, freeGuesses}, {t.changed, 0}, {t.asked, 0}, {t.welcomed, 0}} {
+		for e := range from.counts {
 			if len(names)+len(rest) == mergeMost {
 				break
+			}
+			if c := t.level(e.level)[e.of]; c != nil && c.failures < from.least {
+				continue
 			}
 			delete(t.changed, e)
 			delete(t.asked, e)

@@ -360,3 +360,31 @@ func TestSP9ANameThatFoundNoRoomBeginsAnewToo(t *testing.T) {
 	}
 	a.done()
 }
+
+// S-P7: under a flood of names, each tried once, the count of somebody who is guessed at reaches the other nodes all the same.
+func TestSP7WhoMustWaitIsWrittenFirst(t *testing.T) {
+	at := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	limits := newThrottle("people", func() time.Time { return at }, []byte("key"), true)
+	guess := func(name string, n int, from netip.Addr) *attempt {
+		a, err := limits.admit(name, "wrong "+strconv.Itoa(n), from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.failed()
+		a.done()
+		return a
+	}
+	for n := range 20 * mergeMost {
+		guess("user"+strconv.Itoa(n), n, netip.AddrFrom4([4]byte{10, byte(n >> 8), byte(n), 1}))
+	}
+	var victim *attempt
+	for n := range freeGuesses {
+		victim = guess("victim", n, netip.MustParseAddr("192.0.2.1"))
+	}
+	for _, u := range limits.unwritten() {
+		if u.of == victim.where {
+			return
+		}
+	}
+	t.Error("the count of who must wait stands behind those of the flood")
+}
