@@ -160,7 +160,7 @@ func (c *cli) configFlags(cmd *cobra.Command) func() sources {
 }
 
 // outputFlag adds --output and returns what prints a value in the wanted form. table writes the value for people.
-func (c *cli) outputFlag(cmd *cobra.Command) func(value any, table func(w io.Writer)) error {
+func (c *cli) outputFlag(cmd *cobra.Command) printer {
 	format := cmd.Flags().StringP("output", "o", "table", "table, json or yaml")
 	return func(value any, table func(w io.Writer)) error {
 		switch *format {
@@ -183,6 +183,9 @@ func (c *cli) outputFlag(cmd *cobra.Command) func(value any, table func(w io.Wri
 		return usage("--output %q is none of table, json, yaml", *format)
 	}
 }
+
+// printer prints a value in the form that was asked for, as a table by table.
+type printer = func(value any, table func(w io.Writer)) error
 
 // plainRune keeps what a table shows from moving the cursor and from turning the direction of text, whoever wrote it.
 func plainRune(r rune) rune {

@@ -265,26 +265,37 @@ func fieldLines(fields map[string]any) func(io.Writer) {
 	}
 }
 
-func (c *cli) getObject(n noun) *cobra.Command {
+// aboutOne makes a command about one of the objects: it has the flags of the API and, where it prints, of the form, and completes ids.
+func (c *cli) aboutOne(
+	n noun, prints bool, about cobra.Command, run func(cmd *cobra.Command, r *remote, args []string, print printer) error,
+) *cobra.Command {
 	var server func() (*remote, error)
-	var print func(any, func(io.Writer)) error
-	cmd := c.command(cobra.Command{
-		Use: "get " + strings.ToUpper(n.key), Short: "Show one of the " + n.plural, Args: cobra.ExactArgs(1),
-		Example: "  writ " + n.name + " get " + n.sample() + " --output yaml",
-	}, func(cmd *cobra.Command, args []string) error {
+	var print printer
+	cmd := c.command(about, func(cmd *cobra.Command, args []string) error {
 		r, err := server()
 		if err != nil {
 			return err
 		}
+		return run(cmd, r, args, print)
+	})
+	if server = c.adminFlags(cmd); prints {
+		print = c.outputFlag(cmd)
+	}
+	n.completing(cmd, server)
+	return cmd
+}
+
+func (c *cli) getObject(n noun) *cobra.Command {
+	return c.aboutOne(n, true, cobra.Command{
+		Use: "get " + strings.ToUpper(n.key), Short: "Show one of the " + n.plural, Args: cobra.ExactArgs(1),
+		Example: "  writ " + n.name + " get " + n.sample() + " --output yaml",
+	}, func(cmd *cobra.Command, r *remote, args []string, print printer) error {
 		_, fields, _, err := n.fetch(cmd.Context(), r, args[0])
 		if err != nil {
 			return err
 		}
 		return print(fields, fieldLines(fields))
 	})
-	server, print = c.adminFlags(cmd), c.outputFlag(cmd)
-	n.completing(cmd, server)
-	return cmd
 }
 
 // sample is the name of an object in an example.
@@ -391,17 +402,12 @@ func (n noun) refused(reply *adminReply, file string, in *object) error {
 }
 
 func (c *cli) editObject(n noun) *cobra.Command {
-	var server func() (*remote, error)
-	cmd := c.command(cobra.Command{
+	return c.aboutOne(n, false, cobra.Command{
 		Use: "edit " + strings.ToUpper(n.key), Short: "Change one of the " + n.plural + " in an editor", Args: cobra.ExactArgs(1),
 		Long: `Open an object as YAML in $VISUAL or $EDITOR (vi), and send what was changed; a field that is taken out is cleared. If somebody else
 changed the object meanwhile, or the server refuses the change, nothing is sent over it and the text is kept in a file.`,
 		Example: "  EDITOR=nano writ " + n.name + " edit " + n.sample(),
-	}, func(cmd *cobra.Command, args []string) error {
-		r, err := server()
-		if err != nil {
-			return err
-		}
+	}, func(cmd *cobra.Command, r *remote, args []string, _ printer) error {
 		path, fields, etag, err := n.fetch(cmd.Context(), r, args[0])
 		if err != nil {
 			return err
@@ -442,9 +448,6 @@ changed the object meanwhile, or the server refuses the change, nothing is sent 
 		}
 		return os.Remove(kept)
 	})
-	server = c.adminFlags(cmd)
-	n.completing(cmd, server)
-	return cmd
 }
 
 func keeping(file string, err error) error { return fmt.Errorf("%w; your text is in %s", err, file) }
@@ -510,15 +513,10 @@ func sameJSON(a, b any) bool {
 }
 
 func (c *cli) deleteObject(n noun) *cobra.Command {
-	var server func() (*remote, error)
-	cmd := c.command(cobra.Command{
+	cmd := c.aboutOne(n, false, cobra.Command{
 		Use: "delete " + strings.ToUpper(n.key), Short: "Delete one of the " + n.plural, Args: cobra.ExactArgs(1),
 		Example: "  writ " + n.name + " delete " + n.sample(),
-	}, func(cmd *cobra.Command, args []string) error {
-		r, err := server()
-		if err != nil {
-			return err
-		}
+	}, func(cmd *cobra.Command, r *remote, args []string, _ printer) error {
 		path, err := n.at(cmd.Context(), r, args[0])
 		if err != nil {
 			return err
@@ -535,35 +533,24 @@ func (c *cli) deleteObject(n noun) *cobra.Command {
 	if n.bundle {
 		cmd.Flags().Bool("force", false, "take it from those who hold it")
 	}
-	server = c.adminFlags(cmd)
-	n.completing(cmd, server)
 	return cmd
 }
 
 func (c *cli) resetPassword(n noun) *cobra.Command {
-	var server func() (*remote, error)
-	var print func(any, func(io.Writer)) error
-	cmd := c.command(cobra.Command{
+	return c.aboutOne(n, true, cobra.Command{
 		Use: "reset-password ID", Short: "Give a user a temporary password, which is shown this once", Args: cobra.ExactArgs(1),
 		Example: "  writ user reset-password ada",
-	}, func(cmd *cobra.Command, args []string) error {
-		r, err := server()
-		if err != nil {
-			return err
-		}
+	}, func(cmd *cobra.Command, r *remote, args []string, print printer) error {
 		path, err := n.at(cmd.Context(), r, args[0])
 		if err != nil {
 			return err
 		}
 		return r.show(cmd.Context(), http.MethodPost, path+"/password/reset", nil, print)
 	})
-	server, print = c.adminFlags(cmd), c.outputFlag(cmd)
-	n.completing(cmd, server)
-	return cmd
 }
 
 // show sends a request and prints the object that comes back, if any.
-func (r *remote) show(ctx context.Context, method, path string, body any, print func(any, func(io.Writer)) error) error {
+func (r *remote) show(ctx context.Context, method, path string, body any, print printer) error {
 	reply, err := r.exchange(ctx, method, path, nil, body)
 	if err != nil {
 		return err
@@ -593,16 +580,10 @@ func secretPath(args []string) string {
 }
 
 func (c *cli) secretList(n noun) *cobra.Command {
-	var server func() (*remote, error)
-	var print func(any, func(io.Writer)) error
-	cmd := c.command(cobra.Command{
+	return c.aboutOne(n, true, cobra.Command{
 		Use: "list ID", Short: "List the secrets of an application, without their values", Args: cobra.ExactArgs(1),
 		Example: "  writ app secret list billing",
-	}, func(cmd *cobra.Command, args []string) error {
-		r, err := server()
-		if err != nil {
-			return err
-		}
+	}, func(cmd *cobra.Command, r *remote, args []string, print printer) error {
 		reply, err := r.exchange(cmd.Context(), http.MethodGet, secretPath(args), nil, nil)
 		if err == nil {
 			err = reply.err()
@@ -619,22 +600,13 @@ func (c *cli) secretList(n noun) *cobra.Command {
 		shown := noun{columns: []string{"id", "label", "created_at", "last_used_at", "expires_at", "revoked_at"}}
 		return print(in.Items, func(w io.Writer) { shown.table(w, in.Items) })
 	})
-	server, print = c.adminFlags(cmd), c.outputFlag(cmd)
-	n.completing(cmd, server)
-	return cmd
 }
 
 func (c *cli) secretAdd(n noun) *cobra.Command {
-	var server func() (*remote, error)
-	var print func(any, func(io.Writer)) error
-	cmd := c.command(cobra.Command{
+	cmd := c.aboutOne(n, true, cobra.Command{
 		Use: "add ID", Short: "Give an application another secret, which is shown this once", Args: cobra.ExactArgs(1),
 		Example: "  writ app secret add billing --label blue --expires-at 2027-01-01T00:00:00Z",
-	}, func(cmd *cobra.Command, args []string) error {
-		r, err := server()
-		if err != nil {
-			return err
-		}
+	}, func(cmd *cobra.Command, r *remote, args []string, print printer) error {
 		fields := map[string]any{}
 		for _, name := range []string{"label", "not_before", "expires_at"} {
 			if flag := cmd.Flags().Lookup(strings.ReplaceAll(name, "_", "-")); flag.Changed {
@@ -646,21 +618,14 @@ func (c *cli) secretAdd(n noun) *cobra.Command {
 	cmd.Flags().String("label", "", "what it is for")
 	cmd.Flags().String("not-before", "", "when it begins to be good (RFC 3339)")
 	cmd.Flags().String("expires-at", "", "when it ends (RFC 3339)")
-	server, print = c.adminFlags(cmd), c.outputFlag(cmd)
-	n.completing(cmd, server)
 	return cmd
 }
 
 func (c *cli) secretRevoke(n noun) *cobra.Command {
-	var server func() (*remote, error)
-	cmd := c.command(cobra.Command{
+	cmd := c.aboutOne(n, false, cobra.Command{
 		Use: "revoke ID SECRET", Short: "Revoke a secret and the tokens that it got", Args: cobra.ExactArgs(2),
 		Example: "  writ app secret revoke billing s0123456789abcdef",
-	}, func(cmd *cobra.Command, args []string) error {
-		r, err := server()
-		if err != nil {
-			return err
-		}
+	}, func(cmd *cobra.Command, r *remote, args []string, _ printer) error {
 		force, err := cmd.Flags().GetBool("force")
 		if err != nil {
 			return err
@@ -676,8 +641,6 @@ func (c *cli) secretRevoke(n noun) *cobra.Command {
 		return reply.err()
 	})
 	cmd.Flags().Bool("force", false, "also the last one of an application that is active")
-	server = c.adminFlags(cmd)
-	n.completing(cmd, server)
 	return cmd
 }
 
