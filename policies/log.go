@@ -377,13 +377,35 @@ func (r *renderer) known(name string, item *ast.Term) *Rights {
 	return nil
 }
 
-// rights renders what is most of a line, and recurs from line to line.
+// rights renders grants, {tenant: {resource: part}}, which are most of a line. The parts recur with everybody who has the role that they
+// come from, while few have all of the same roles; so it is the parts whose texts are kept.
 func (r *renderer) rights(rights *Rights) {
-	text, ok := r.rendered.texts[rights]
+	r.members(rights.term().Value, func(resources *ast.Term) { r.members(resources.Value, r.part) })
+}
+
+// members renders an object whose members are rendered by each.
+func (r *renderer) members(v ast.Value, each func(item *ast.Term)) {
+	r.out = append(r.out, '{')
+	if o, ok := v.(ast.Object); ok {
+		o.Foreach(func(k, item *ast.Term) {
+			name, _ := textOf(k)
+			r.out = append(appendText(r.out, name), ':')
+			each(item)
+			r.out = append(r.out, ',')
+		})
+	}
+	if last := len(r.out) - 1; r.out[last] == ',' {
+		r.out = r.out[:last]
+	}
+	r.out = append(r.out, '}')
+}
+
+func (r *renderer) part(item *ast.Term) {
+	text, ok := r.rendered.texts[item]
 	if !ok {
 		from := len(r.out)
-		r.value(rights.term().Value, false)
-		r.rendered.add(rights, r.out[from:])
+		r.value(item.Value, false)
+		r.rendered.add(item, r.out[from:])
 		return
 	}
 	r.out = append(r.out, text...)
@@ -392,21 +414,21 @@ func (r *renderer) rights(rights *Rights) {
 // maxRendered bounds the texts that are kept, in bytes.
 const maxRendered = 8 << 20
 
-// renderings are the texts of rights that were rendered of late.
+// renderings are the texts of parts of rights that were rendered of late.
 type renderings struct {
-	texts map[*Rights][]byte
+	texts map[*ast.Term][]byte
 	bytes int
 }
 
 // add keeps a text. Where there is no room, what was kept makes it: what recurs comes again.
-func (k *renderings) add(rights *Rights, text []byte) {
+func (k *renderings) add(part *ast.Term, text []byte) {
 	if k.texts == nil || k.bytes+len(text) > maxRendered {
-		k.texts, k.bytes = map[*Rights][]byte{}, 0
+		k.texts, k.bytes = map[*ast.Term][]byte{}, 0
 	}
 	if len(text) > maxRendered {
 		return
 	}
-	k.texts[rights] = slices.Clone(text)
+	k.texts[part] = slices.Clone(text)
 	k.bytes += len(text)
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -294,6 +295,41 @@ func BenchmarkLogLine(b *testing.B) {
 			b.Fatal(err)
 		}
 		slot.Write(policies.LogLine{Decision: d})
+	}
+	if err := l.Close(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(cpu(b)-before)/float64(b.N)/1e3, "cpu-us/op")
+}
+
+// BenchmarkLogLinesOfMany logs a decision about each of many people in turn. Each has three of 1000 roles with twenty grants, so that
+// hardly two have the same rights, and many have the same role.
+func BenchmarkLogLinesOfMany(b *testing.B) {
+	pdp := open(b, policies.Config{})
+	l := policies.NewLog(policies.LogConfig{Queue: 1 << 20, Now: now})
+	names, decisions := &policies.Names{}, make([]policies.Decision, 10_000)
+	for n := range decisions {
+		someone := policies.Identity{Type: "user", ID: fmt.Sprint("u", n), Exists: true, Active: true}
+		for _, role := range []int{n % 1000, n * 7 % 1000, n * 31 % 1000} {
+			for g := range 20 {
+				someone.Grants = append(someone.Grants, policies.Grant{Resource: fmt.Sprintf("ledger/r%d-%d", role, g), Action: "read", Via: fmt.Sprint("role:r:", role)})
+			}
+		}
+		q := question(policies.NewSharedFacts(someone, policies.NewRights(someone.Grants, names)), "read")
+		var err error
+		if decisions[n], err = pdp.Decide(b.Context(), q); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	before, n := cpu(b), 0
+	for b.Loop() {
+		slot, err := l.Reserve()
+		if err != nil {
+			b.Fatal(err)
+		}
+		slot.Write(policies.LogLine{Decision: decisions[n%len(decisions)]})
+		n++
 	}
 	if err := l.Close(b.Context()); err != nil {
 		b.Fatal(err)
