@@ -127,10 +127,11 @@ type importVerdict struct {
 	Problem *importProblem `json:"problem,omitempty"`
 }
 
+// fieldChange is a field with its two values, JSON of any kind, null where it has none.
 type fieldChange struct {
-	Field string          `json:"field"`
-	From  json.RawMessage `json:"from"`
-	To    json.RawMessage `json:"to"`
+	Field string `json:"field"`
+	From  any    `json:"from"`
+	To    any    `json:"to"`
 }
 
 type importProblem struct {
