@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	stdjson "encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -79,10 +80,12 @@ func (q *Question) check() error {
 	return nil
 }
 
-// Reason is why a question was answered as it was. Codes are stable; they are in the server's catalogue.
+// Reason is why a question was answered as it was. Codes are stable; they are in the server's catalogue. Who may see more than the code
+// is for the server to say: the rest may be empty.
 type Reason struct {
 	Code string `json:"code"`
-	Rule string `json:"rule"`
+	Rule string `json:"rule,omitempty"`
+	Text string `json:"text,omitempty"`
 }
 
 // Answer is the server's. The zero Answer is a denial.
@@ -92,6 +95,8 @@ type Answer struct {
 	Reasons        []Reason
 	DecisionID     string
 	PolicyRevision string
+	// Context is all that the server says beside the answer: the above, and what would have sufficed.
+	Context map[string]any
 	// Err says why an item of a batch could not be decided; it is not allowed then, nor is it denied.
 	Err error
 }
@@ -137,30 +142,39 @@ func (c *Client) Check(ctx context.Context, q Question) error {
 
 // evaluation is the reply of AuthZEN 1.0, section 6.2, and an item of that of section 7.2.
 type evaluation struct {
-	Decision *bool `json:"decision"`
-	Context  struct {
-		Reasons        []Reason `json:"reasons"`
-		DecisionID     string   `json:"decision_id"`
-		PolicyRevision string   `json:"policy_revision"`
-		Error          *struct {
-			Status  int    `json:"status"`
-			Message string `json:"message"`
-		} `json:"error"`
-	} `json:"context"`
+	Decision *bool           `json:"decision"`
+	Context  json.RawMessage `json:"context"`
+}
+
+// beside is what is read of the context of an answer.
+type beside struct {
+	Reasons        []Reason `json:"reasons"`
+	DecisionID     string   `json:"decision_id"`
+	PolicyRevision string   `json:"policy_revision"`
+	Error          *struct {
+		Status  int    `json:"status"`
+		Message string `json:"message"`
+	} `json:"error"`
 }
 
 // answer reads a reply: only a decision that is there, and true, and beside which there is no error, allows.
 func (e *evaluation) answer() Answer {
-	failure := e.Context.Error
+	var said beside
+	var all map[string]any
+	if len(e.Context) > 0 {
+		if err := errors.Join(json.Unmarshal(e.Context, &said), json.Unmarshal(e.Context, &all)); err != nil {
+			return Answer{Err: unavailable("what stands beside the decision is malformed")}
+		}
+	}
 	switch {
 	case e.Decision == nil:
 		return Answer{Err: unavailable("the reply has no decision")}
-	case failure != nil:
-		item := reply{status: failure.Status, body: []byte(failure.Message)}
+	case said.Error != nil:
+		item := reply{status: said.Error.Status, body: []byte(said.Error.Message)}
 		return Answer{Err: item.verdict("the item")}
 	}
 	return Answer{
-		Allowed: *e.Decision, Reasons: e.Context.Reasons, DecisionID: e.Context.DecisionID, PolicyRevision: e.Context.PolicyRevision,
+		Allowed: *e.Decision, Reasons: said.Reasons, DecisionID: said.DecisionID, PolicyRevision: said.PolicyRevision, Context: all,
 	}
 }
 

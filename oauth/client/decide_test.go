@@ -45,6 +45,8 @@ func TestOnlyAWellFormedYesAllows(t *testing.T) {
 		"empty":                    {status: 200, body: ``, want: client.ErrUnavailable},
 		"a page":                   {status: 200, body: `{"decision":true}`, media: "text/html", want: client.ErrUnavailable},
 		"yes, and an error beside": {status: 200, body: `{"decision":true,"context":{"error":{"status":503}}}`, want: client.ErrUnavailable},
+		"yes, with an odd context": {status: 200, body: `{"decision":true,"context":7}`, want: client.ErrUnavailable},
+		"yes, with doubled ones":   {status: 200, body: `{"decision":true,"context":{"error":null,"error":{}}}`, want: client.ErrUnavailable},
 		"yes, with odd reasons":    {status: 200, body: `{"decision":true,"context":{"reasons":7}}`, want: client.ErrUnavailable},
 		"another success":          {status: 201, body: `{"decision":true}`, want: client.ErrUnavailable},
 		"no content":               {status: 204, want: client.ErrUnavailable},
@@ -87,13 +89,14 @@ func TestOnlyAWellFormedYesAllows(t *testing.T) {
 
 func TestReasonsComeWhenAskedFor(t *testing.T) {
 	s := newServer(t)
-	s.tell(evaluation, s.says(200, `{"decision":false,"context":{"reasons":[{"code":"not_granted","rule":"decision.granted"}],
-		"decision_id":"d1","policy_revision":"p1"}}`))
+	s.tell(evaluation, s.says(200, `{"decision":false,"context":{"reasons":[{"code":"not_granted","rule":"decision.granted","text":"No grant."}],
+		"decision_id":"d1","policy_revision":"p1","missing_grant":{"action":"read"}}}`))
 	q := mayAdaRead()
 	q.Reasons = true
 	err := s.client().Check(t.Context(), q)
 	var denied *client.DeniedError
 	if !errors.As(err, &denied) || len(denied.Answer.Reasons) != 1 || denied.Answer.DecisionID != "d1" || denied.Answer.PolicyRevision != "p1" ||
+		denied.Answer.Reasons[0].Text != "No grant." || denied.Answer.Context["missing_grant"] == nil ||
 		err.Error() != "denied: user/ada may not read ledger/accounts/123 (not_granted)" {
 		t.Errorf("got %v", err)
 	}

@@ -30,7 +30,7 @@ const (
 	endWithin   = 30 * time.Second
 )
 
-// TestMain says first what the journey runs on.
+// TestMain removes what was built for the journey.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if built.dir != "" {
@@ -263,6 +263,9 @@ func grant(resource, action string) object { return object{"resource": resource,
 
 // TestJourney is a service of the built server: it verifies, decides, sees a revocation, and does not take an outage for a denial.
 func TestJourney(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out: -short")
+	}
 	w := start(t)
 	service := w.application(object{
 		"serves": []string{ledger}, "grants": []object{{"resource": "decisions", "action": "ask", "tenant": "*"}, grant("decisions", "ask")},
