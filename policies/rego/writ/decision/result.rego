@@ -28,11 +28,9 @@ result := {"allow": true, "reasons": [{"code": "granted", "rule": "decision.gran
 	governed == false
 	known
 	allow
-} else := {"allow": true, "reasons": application_reasons, "obligations": {}} if {
+} else := application_answer if {
 	# governed
 	data.writ.server.apps[split(input.resource.type, "/")[0]]
-	permitted
-	allow
 }
 
 # METADATA
