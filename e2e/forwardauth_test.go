@@ -212,7 +212,16 @@ permit contains "unmapped_route" if time.parse_rfc3339_ns(input.resource.id) > 0
 // TestTheForwardAuthGuideRuns runs every command of the guide to gateways, in order.
 func TestTheForwardAuthGuideRuns(t *testing.T) {
 	binaryOnly(t)
-	_, blocks := guide(t, "docs/forward-auth.md")
+	text, blocks := guide(t, "docs/forward-auth.md")
+	for _, gateway := range []string{"## nginx", "## Traefik", "## Caddy"} {
+		_, configuration, found := strings.Cut(text, gateway)
+		configuration, _, _ = strings.Cut(configuration, "\n## ")
+		for _, name := range identityHeaders() {
+			if !found || !strings.Contains(configuration, name) {
+				t.Errorf("%s: the configuration does not say %s", gateway, name)
+			}
+		}
+	}
 	public, admin, err := freePorts()
 	if err != nil {
 		t.Fatal(err)

@@ -16,8 +16,15 @@ malformed contains message if {
 malformed contains message if {
 	some host, paths in data.apps.route.routes
 	some path, _ in paths
-	not shaped(`^/$|^(/[^/*]+)+$`, path)
-	message := sprintf("routes %s %s: begins with a slash, does not end with one, and has no * in it", [host, path])
+	not shaped(`^/$|^(/[^/*%;?#\\\x00-\x1f\x7f]+)+$`, path)
+	message := sprintf("routes %s %s: begins with a slash, does not end with one, and has none of * %% ; ? # \\ in it", [host, path])
+}
+
+malformed contains message if {
+	some host, paths in data.apps.route.routes
+	some path, _ in paths
+	shaped(`/\.\.?(/|$)`, path)
+	message := sprintf("routes %s %s: has a segment of dots", [host, path])
 }
 
 malformed contains message if {
@@ -67,8 +74,7 @@ shaped(shape, text) if {
 known(word) if word in {"public", "signed_in"}
 
 known(word) if {
-	is_string(word)
-	permission(word)
+	shaped(`^(\*|[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*):[A-Za-z0-9._-]+$`, word)
 }
 
 # METADATA

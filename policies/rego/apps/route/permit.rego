@@ -18,7 +18,6 @@ permit contains "route.signed_in" if {
 
 permit contains "route.granted" if {
 	input.subject.exists
-	some word in takes
-	[resource, action] := split(word, ":")
-	lib.held(input.subject.grants, [input.resource.tenant, "*"], lib.prefixes(resource), action, input.now)
+	resources := lib.prefixes(asked.resource)
+	lib.held(input.subject.grants, [input.resource.tenant, "*"], resources, asked.action, input.now)
 }

@@ -17,8 +17,6 @@ package apps.route
 # labels:
 #   rule: route.segments
 # scope: document
-segments := [] if input.resource.id == "/"
-
 segments := split(trim_suffix(trim_prefix(input.resource.id, "/"), "/"), "/") if {
 	regex.match(`^/[^/]`, input.resource.id)
 	not regex.match(`[\x00-\x1f\x7f%;?#\\]|//|/\.\.?(/|$)`, input.resource.id)
@@ -80,11 +78,15 @@ fits(pattern, rest) if {
 # METADATA
 # title: Methods
 # description: |
-#   The methods of the row, with what each takes: of the path's own, or of one for what is below another.
+#   The methods of the row, with what each takes: of the path's own, or of one for what is below another. A path that is
+#   in the table can be read in one way only.
 # labels:
 #   rule: route.methods
 methods := row if {
-	row := table[concat("", ["/", concat("/", segments)])]["/"]
+	row := table[trim_suffix(input.resource.id, "/")]["/"]
+	input.resource.id != "//"
+} else := table["/"]["/"] if {
+	input.resource.id == "/"
 } else := below[0]
 
 # METADATA
@@ -103,15 +105,18 @@ needed := word if {
 #   The permissions that the request takes. The token's scopes are held against them (see writ/decision).
 # labels:
 #   rule: route.takes
-takes contains needed if permission(needed)
+takes contains needed if asked
 
 # METADATA
-# title: Written as a permission
+# title: Permission in parts
 # description: |
-#   A resource and an action, as in a scope.
+#   The resource and the action of the permission that the row names.
 # labels:
-#   rule: route.permission
-permission(word) if regex.match(`^(\*|[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*):[A-Za-z0-9._-]+$`, word)
+#   rule: route.asked
+asked := {"resource": resource, "action": action} if {
+	is_string(needed)
+	[resource, action] := split(needed, ":")
+}
 
 # METADATA
 # title: Mapped
@@ -122,4 +127,4 @@ permission(word) if regex.match(`^(\*|[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*):[A-Za-
 # scope: document
 mapped if needed in {"public", "signed_in"}
 
-mapped if permission(needed)
+mapped if asked

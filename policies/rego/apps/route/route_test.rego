@@ -98,8 +98,6 @@ test_what_a_request_takes[word] if {
 		"public": set(),
 		"signed_in": set(),
 		"private": set(),
-		"a:*": set(),
-		"a//b:c": set(),
 		"a:b:c": set(),
 	}
 	takes := route.takes with input as asks("GET", "/", "") with data.apps.route.routes as {"*": {"/": {"/": {"GET": word}}}}

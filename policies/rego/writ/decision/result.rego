@@ -22,15 +22,15 @@ default result := {"allow": false, "reasons": [], "obligations": {}}
 
 result := {"allow": true, "reasons": [{"code": "granted", "rule": "decision.granted"}], "obligations": {}} if {
 	plain
+} else := application_answer if {
+	# governed
+	data.writ.server.apps[split(input.resource.type, "/")[0]]
 } else := {"allow": true, "reasons": [{"code": "granted", "rule": "decision.granted"}], "obligations": {}} if {
 	granted
 	application
 	governed == false
 	known
 	allow
-} else := application_answer if {
-	# governed
-	data.writ.server.apps[split(input.resource.type, "/")[0]]
 }
 
 # METADATA
