@@ -133,6 +133,12 @@ func TestNginxAsksWhetherTheRequestMayPass(t *testing.T) {
 		http.StatusForbidden, http.StatusBadRequest) // later versions of nginx refuse it themselves
 	came(0)
 
+	// A header that the client declares to be for the next hop alone (S-H9).
+	g.raw(t, "GET "+users+" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+token+
+		"\r\nX-Auth-Subject: root\r\nConnection: close, X-Auth-Subject, X-Forwarded-Uri\r\n\r\n", http.StatusOK)
+	came(1)
+	g.told(t, who)
+
 	viewer.revoke(t, token)
 	g.asks(t, "GET", users, token, nil, http.StatusUnauthorized)
 	came(0)
