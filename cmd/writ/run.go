@@ -148,6 +148,7 @@ func (n *node) handlers() (public, admin http.Handler, err error) {
 		{Plane: n.auth.Plane(), Routes: n.auth.Routes()},
 		{Plane: n.api.Plane(runtime.Authenticator), Routes: n.api.AuthZENRoutes()},
 		{Plane: runtime, Routes: n.api.Routes()},
+		{Plane: n.api.ForwardPlane(problems), Routes: n.api.ForwardRoutes(runtime.Authenticator)},
 		me,
 	}
 	adminGroups := []enforce.Group{{Plane: management, Routes: n.room.Routes()}}

@@ -48,6 +48,9 @@ type world struct {
 	// undecided makes the decision whether the caller may ask err.
 	undecided bool
 	routes    []enforce.Route
+	api       *decide.API
+	// tokensDown makes who is calling an outage.
+	tokensDown bool
 }
 
 // gate are the rules that say who may ask.
@@ -89,6 +92,7 @@ func newWorld(tb testing.TB, decider func(*policies.PDP) enforce.Decider) *world
 			http.Error(rw, r[0].Code, http.StatusForbidden)
 		},
 	}
+	w.api = api
 	w.routes = append(api.AuthZENRoutes(), api.Routes()...)
 	if w.handler, err = enforce.Mount(enforce.Config{
 		PDP: gate{pdp, w}, Log: w.log, Now: now, Fallback: problems, Open: api.OpenRoutes(),
@@ -157,6 +161,9 @@ func (w *world) Authenticate(ctx context.Context, r *http.Request) (*enforce.Cal
 }
 
 func (w *world) Token(_ context.Context, raw string) (*enforce.Caller, error) {
+	if w.tokensDown {
+		return nil, errors.New("store unavailable")
+	}
 	if c, ok := w.callers[raw]; ok {
 		return c, nil
 	}
