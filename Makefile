@@ -10,6 +10,8 @@ ROWS := ^Test([TPRJIVBMAF]|ST|SJ|SP)[0-9]
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 # The journeys on one store; those that only wait for real time to pass wait together.
 JOURNEYS := go test -count=1 -timeout 20m -parallel 8 -v ./e2e
+# The client module and the one for gin; its journey runs against a server and says how.
+CLIENT := go test -count=1 -skip "^TestJourney$$" ./...; go test -count=1 -v -run "^TestJourney$$" .; cd clientgin; go test -count=1 ./...
 # Where systems keep the certificate authorities that they trust; the image gets those of the machine that builds it.
 AUTHORITIES := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
 
@@ -35,7 +37,7 @@ test: lint ## everything this machine can run without containers: lint, Go, Rego
 	@command -v curl >/dev/null 2>&1 || echo 'curl: not here; the curl lines of writ dev and of the documents are not run'
 	.ci/beside 'go test $$(go list ./... | grep -v -e /e2e$$ -e /storage/mongo$$)' \
 		'go test -count=1 -v ./storage/mongo; WRIT_TEST_STORE=mongo go test -count=1 -v -run "$(ROWS)" ./oauth ./identity' \
-		'cd e2e/mongowire; go test ./...; cd ../clients; go test -count=1 -v ./...'
+		'cd e2e/mongowire; go test ./...; cd ../clients; go test -count=1 -v ./...; cd ../../oauth/client; $(CLIENT)'
 	.ci/fuzz 2000x
 	E2E_REQUIRE_CONTAINERS= E2E_RUNNER=process .ci/beside 'E2E_STORE=sqlite $(JOURNEYS)' 'E2E_STORE=mongo $(JOURNEYS)'
 	@if [ "$$E2E_REQUIRE_CONTAINERS" = 1 ]; then $(MAKE) containers; else \
@@ -46,9 +48,12 @@ lint: ## vet, gofumpt, staticcheck, of the bench build too; golangci-lint where 
 	go vet -tags bench ./...
 	cd e2e/mongowire && go vet ./...
 	cd e2e/clients && go vet ./...
+	cd oauth/client && go vet ./...
+	cd oauth/client/clientgin && go vet ./...
 	@echo 'go tool gofumpt -l .'; left=$$(go tool gofumpt -l .) && test -z "$$left" || { echo "run go tool gofumpt -w on: $$left"; exit 1; }
 	go tool staticcheck ./...
 	go tool staticcheck -tags bench ./...
+	staticcheck=$$(go tool -n staticcheck) && cd oauth/client && $$staticcheck ./... && cd clientgin && $$staticcheck ./...
 
 policy: build ## the shipped rules: strict compile, format, tests, coverage, golden decisions
 	$(BIN) policy check
