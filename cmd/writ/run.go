@@ -93,7 +93,7 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 		Store: n.store, Sealer: sealer, PDP: n.pdp, Now: now, Rand: rand.Reader, Logger: logger, Node: uuid.NewString(),
 		Audiences:    []string{config.Issuer + "/" + policies.PlaneRuntime, config.Issuer + "/" + policies.PlaneManagement},
 		MaxStaleness: config.MaxStaleness, PasswordMinimum: config.PasswordMinimum,
-		TemporaryPasswordLife: config.TemporaryPasswordLifetime, Breaches: breaches, Hashed: n.metrics.hashed,
+		TemporaryPasswordLife: config.TemporaryPasswordLifetime, Breaches: breaches, Hashed: n.metrics.hashed, HashProcess: c.hashProcess,
 		Local: localIssuer(config.Issuer), Anchor: anchor, CheckpointEntries: config.AuditCheckpointEntries,
 		HashOnly: config.SecretsMode == "hash_only",
 	}); err != nil {
