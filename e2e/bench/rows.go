@@ -59,6 +59,7 @@ func rows() []row {
 		fixed("PI-04", "resident memory with them", mebibytes, 1024, ofLarge(func(s *sized) float64 { return s.RestMiB })),
 		fixed("PI-05", "edit of a role that 100,000 have: reply", micros, 20_000, ofLarge(func(s *sized) float64 { return s.of(commonEdited) })),
 		fixed("PI-05", "the same: effective for all", seconds, 1, ofLarge(func(s *sized) float64 { return s.Effective })),
+		fixed("PD-08", "replay of a recorded decision: 100,000 in a minute of one core", micros, 600, single("replay")),
 		tail("PD-09", "p99 of evaluation at half of capacity", "evaluation-permit", 2*time.Millisecond),
 	}
 }
