@@ -2,7 +2,8 @@
 // questions, says why, and writes the decision log. It is the only home of OPA.
 //
 // Owns: loading (embedded, directory), the load gate with its tests and invariant vectors, the immutable snapshot, [PDP.Decide]
-// and [PDP.Why], the catalogue as Go sees it, the decision log, and what `writ policy` does.
+// and [PDP.Why], the catalogue as Go sees it, the decision log with its masks, what is remembered and replayed of it, and what
+// `writ policy` does.
 //
 // Does not own: any rule (they are Rego, in policies/rego), the facts about identities (identity), HTTP (policies/enforce).
 //

@@ -333,7 +333,7 @@ func (b *bench) manyUsers(ctx context.Context, r *results) error {
 // loads measures the floors and the scenarios on one server.
 func (b *bench) loads(ctx context.Context, r *results) error {
 	least, chosen := b.choose(floors()), b.choose(scenarios())
-	if len(least)+len(chosen) == 0 {
+	if len(least)+len(chosen) == 0 && !b.wants("PD-08") {
 		return nil
 	}
 	dir := filepath.Join(b.dir, "loads")
@@ -369,6 +369,11 @@ func (b *bench) loads(ctx context.Context, r *results) error {
 			return err // which also ended the servers
 		}
 		return errors.Join(err, s.ended(), bare.ended())
+	}
+	if b.wants("PD-08") {
+		if err := b.replayed(ctx, w, r); err != nil {
+			return fmt.Errorf("replay: %w", err)
+		}
 	}
 	used, err := s.usage(ctx)
 	r.GOMAXPROCS = used.GOMAXPROCS

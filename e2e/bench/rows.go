@@ -61,6 +61,7 @@ func rows() []row {
 		fixed("PI-05", "the same: effective for all", seconds, 1, ofLarge(func(s *sized) float64 { return s.Effective })),
 		ratio("PD-05", "forward-auth, permit", "forward-permit", 2.5, "floor"),
 		ratio("PD-05", "forward-auth, no such row", "forward-unmapped", 2.5, "floor"),
+		fixed("PD-08", "replay of a recorded decision: 100,000 in a minute of one core", micros, 600, single("replay")),
 		tail("PD-09", "p99 of evaluation at half of capacity", "evaluation-permit", 2*time.Millisecond),
 	}
 }
