@@ -236,8 +236,10 @@ func (r *Room) Close() {
 	r.passwords.elsewhere.close()
 }
 
-// TellMissing writes down, once nobody logs in any more, how many logins the audit does not have.
-func (r *Room) TellMissing(ctx context.Context) error { return r.logins.tellMissing(ctx) }
+// TellMissing writes down, once nobody asks for anything any more, how many logins and refusals the audit does not have.
+func (r *Room) TellMissing(ctx context.Context) error {
+	return errors.Join(r.logins.tellMissing(ctx), r.audit.tellRefusals(ctx, true))
+}
 
 // Sequence is the authority sequence of the mirror as it was loaded or last followed.
 func (r *Room) Sequence() int64 { return r.follower().Sequence() }
