@@ -8,6 +8,10 @@ export CGO_ENABLED := 0
 ROWS := ^Test([TPRJIVBMAF]|ST|SJ|SP)[0-9]
 # Without a usable git checkout (an archive, another owner) the binary is built without a revision instead of not at all.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
+# The journeys on one store; those that only wait for real time to pass wait together.
+JOURNEYS := go test -count=1 -timeout 20m -parallel 8 -v ./e2e
+# The client module and the one for gin; its journey runs against a server and says how.
+CLIENT := go test -count=1 -skip "^TestJourney$$" ./...; go test -count=1 -v -run "^TestJourney$$" .; cd clientgin; go test -count=1 ./...
 # Where systems keep the certificate authorities that they trust; the image gets those of the machine that builds it.
 AUTHORITIES := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
 
@@ -31,16 +35,11 @@ image: ## the image (IMAGE=writ:dev); nothing is pulled
 
 test: lint ## everything this machine can run without containers: lint, Go, Rego, a little fuzzing, e2e on both stores
 	@command -v curl >/dev/null 2>&1 || echo 'curl: not here; the curl lines of writ dev and of the documents are not run'
-	go test $$(go list ./... | grep -v -e /e2e$$ -e /storage/mongo$$)
-	go test -count=1 -v ./storage/mongo
-	WRIT_TEST_STORE=mongo go test -count=1 -v -run '$(ROWS)' ./oauth ./identity
-	cd e2e/mongowire && go test ./...
-	cd e2e/clients && go test -count=1 -v ./...
-	cd oauth/client && go test -count=1 -skip '^TestJourney$$' ./... && go test -count=1 -v -run '^TestJourney$$' .
-	cd oauth/client/clientgin && go test -count=1 ./...
+	.ci/beside 'go test $$(go list ./... | grep -v -e /e2e$$ -e /storage/mongo$$)' \
+		'go test -count=1 -v ./storage/mongo; WRIT_TEST_STORE=mongo go test -count=1 -v -run "$(ROWS)" ./oauth ./identity' \
+		'cd e2e/mongowire; go test ./...; cd ../clients; go test -count=1 -v ./...; cd ../../oauth/client; $(CLIENT)'
 	.ci/fuzz 2000x
-	E2E_REQUIRE_CONTAINERS= E2E_RUNNER=process E2E_STORE=sqlite go test -count=1 -v ./e2e
-	E2E_REQUIRE_CONTAINERS= E2E_RUNNER=process E2E_STORE=mongo go test -count=1 -v ./e2e
+	E2E_REQUIRE_CONTAINERS= E2E_RUNNER=process .ci/beside 'E2E_STORE=sqlite $(JOURNEYS)' 'E2E_STORE=mongo $(JOURNEYS)'
 	@if [ "$$E2E_REQUIRE_CONTAINERS" = 1 ]; then $(MAKE) containers; else \
 		echo 'containers: not in make test; make containers runs them where a Docker engine answers'; fi
 

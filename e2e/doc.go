@@ -11,6 +11,8 @@
 //   - It imports nothing of ours; what it knows of Writ is what a client could know.
 //   - The first line says which runner, store and server version were used; the last ones say what was left out and why.
 //   - No test sleeps for a result: it polls, under a deadline.
+//   - What waits for real time to pass, and touches nothing that other tests look at, is t.Parallel: it waits together with the others,
+//     at the end.
 //   - Whenever a server stops, every secret that a test saw or made is searched for in all that the server wrote, and the
 //     decision log is held against the Decision-Id headers that were received.
 package e2e

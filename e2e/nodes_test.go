@@ -191,6 +191,7 @@ func TestAChangeOnOneNodeBindsOnAnother(t *testing.T) {
 // there, and when the database is away for longer than the bound the other node does not know, and says so.
 func TestI09IntrospectionOnAnotherNode(t *testing.T) {
 	onMongoDB(t)
+	t.Parallel()
 	db := ownStandIn(t)
 	bound := Options{Env: map[string]string{"WRIT_MAX_STALENESS": "2s"}}
 	nodes := startTogether(t, newCluster(db), bound, bound)
@@ -418,6 +419,7 @@ func ownStandIn(t *testing.T, flags ...string) database {
 // and nothing succeeds that cannot; then everything is as it was.
 func TestAnOutageOfTheDatabaseIsNoDenial(t *testing.T) {
 	onMongoDB(t)
+	t.Parallel()
 	db := ownStandIn(t)
 	s := startTogether(t, newCluster(db), Options{Env: map[string]string{"WRIT_MAX_STALENESS": "2s"}})[0]
 	c := story(t, s).root()

@@ -211,6 +211,7 @@ func TestT17GrantTypeNotListed(t *testing.T) {
 }
 
 func TestT19SecretsOverlapAndExpire(t *testing.T) {
+	t.Parallel()
 	c := story(t, shared(t)).root()
 	first := c.newApp(object{"grants": grants("ledger:read")})
 	another := func(window object) app {

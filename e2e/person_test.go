@@ -149,6 +149,7 @@ func TestSeedL04NamesAreUniqueWhateverTheirCase(t *testing.T) {
 }
 
 func TestSeedL06LoginFailuresCannotBeToldApart(t *testing.T) {
+	t.Parallel()
 	c := story(t, shared(t)).root()
 	front := c.front()
 	good := c.newUser(object{})

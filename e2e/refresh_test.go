@@ -89,6 +89,7 @@ func TestR08ParallelRefreshesGiveOneSuccessor(t *testing.T) {
 
 // TestR04ReuseAfterTheGraceEndsTheSessionAndIsAudited is the row on the store of this run, with a grace that a test can wait for.
 func TestR04ReuseAfterTheGraceEndsTheSessionAndIsAudited(t *testing.T) {
+	t.Parallel()
 	c := story(t, fresh(t, Options{Env: map[string]string{"WRIT_REFRESH_GRACE": "1s"}})).root()
 	front, u := c.refreshing(), c.newUser(object{"grants": grants("ledger:read")})
 	c.askLogin(front, u).wantStatus(200)

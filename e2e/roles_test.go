@@ -449,6 +449,7 @@ func TestSeedH15TemporaryPasswordConfines(t *testing.T) {
 }
 
 func TestSeedH16OwnPassword(t *testing.T) {
+	t.Parallel()
 	c := story(t, shared(t)).root()
 	front, u := c.front(), c.newUser(object{"grants": grants("ledger:read", "jobs:read")})
 	c.as(bearer(c.login(front, u)))

@@ -79,6 +79,8 @@ func apiRows() (admin, public []row) {
 		{"POST", "/v1/export/verifiers", object{"kind": "user"}, ""},
 		{"GET", "/v1/catalogue", nil, "q=user"},
 		{"GET", "/v1/policies", nil, ""},
+		{"GET", "/v1/decisions", nil, "limit=2"},
+		{"GET", "/v1/decisions/none", nil, ""},
 		{"GET", "/v1/keys", nil, "limit=2"},
 		{"POST", "/v1/keys", object{"ring": "access", "alg": "ES256"}, ""},
 		{"GET", "/v1/keys/none", nil, ""},

@@ -158,6 +158,7 @@ func TestSeedL21RefreshTokensRotateWithGrace(t *testing.T) {
 
 // TestSeedL21AfterTheGrace waits for the grace, which is one second here.
 func TestSeedL21AfterTheGrace(t *testing.T) {
+	t.Parallel()
 	c := story(t, fresh(t, Options{Env: map[string]string{"WRIT_REFRESH_GRACE": "1s"}})).root()
 	front, u := c.refreshing(), c.newUser(object{})
 	first := c.askLogin(front, u).wantStatus(200).text("/refresh_token")

@@ -14,6 +14,7 @@ func soon(d time.Duration) string {
 // TestSeedM03WindowsAreHalfOpen lives through both ends of a window of an application and of a person; that the ends are exact is
 // proven beside the rule, where the clock is a number.
 func TestSeedM03WindowsAreHalfOpen(t *testing.T) {
+	t.Parallel()
 	c := story(t, shared(t)).root()
 	front := c.front()
 
@@ -80,6 +81,7 @@ func TestSeedM17ActionsAreTheirOwn(t *testing.T) {
 }
 
 func TestSeedM18ExpiredTokensRecover(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := story(t, s).root()
 	a := c.newApp(object{"token_lifetime": 1, "grants": grants("iam/groups:read")})

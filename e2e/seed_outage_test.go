@@ -29,6 +29,7 @@ func (c *scenario) everyRow(credential string, replace *strings.Replacer) {
 // TestC05AStoreThatIsDownIs503OnEveryRow stops the database under a node and goes to every row: neither denied nor served.
 func TestC05AStoreThatIsDownIs503OnEveryRow(t *testing.T) {
 	onMongoDB(t)
+	t.Parallel()
 	db := ownStandIn(t)
 	s := startTogether(t, newCluster(db), Options{Env: map[string]string{"WRIT_MAX_STALENESS": "2s"}})[0]
 	c := story(t, s).root()

@@ -110,6 +110,7 @@ func (c *scenario) wantRaw(status int, requests map[string]func() string) {
 
 // TestP04AndT12RepliesToGuessesAreTheSameBytes compares what goes over the wire.
 func TestP04AndT12RepliesToGuessesAreTheSameBytes(t *testing.T) {
+	t.Parallel()
 	c := story(t, shared(t)).root()
 	front, machine := c.front(), c.newApp(object{})
 	ada, suspended, early := c.newUser(object{}), c.newUser(object{}), c.newUser(object{"not_before": instant(time.Hour)})
@@ -179,6 +180,7 @@ func (c *scenario) throttled(tries map[string]func() string) {
 // nobody guessed, reset its password, and demands that one of the others lets it in before the wait is over.
 func TestSP9ANameThatBeginsAnewOnOneNodeDoesSoOnAnother(t *testing.T) {
 	onMongoDB(t)
+	t.Parallel()
 	nodes := startTogether(t, newCluster(suite.db), Options{}, Options{}, Options{})
 	here, there, third := story(t, nodes[0]).root(), story(t, nodes[1]).root(), story(t, nodes[2]).root()
 	front, ada := here.front(), here.newUser(object{})
