@@ -128,6 +128,7 @@ func TestNginxAsksWhetherTheRequestMayPass(t *testing.T) {
 	g.raw(t, "GET /status HTTP/1.1\r\nHost: shop.example.com\r\nX-Auth-User: admin\r\nConnection: close\r\n\r\n", http.StatusOK)
 	came(1)
 	g.told(t, nil)
+	g.raw(t, "GET /status HTTP/1.1\r\nHost: pam.example.com\r\nX-Forwarded-Host: shop.example.com\r\nConnection: close\r\n\r\n", http.StatusUnauthorized)
 	g.raw(t, "GET /profile HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\n\r\n", http.StatusUnauthorized)
 	g.raw(t, "GET "+users+" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+token+"\r\nAuthorization: Bearer x\r\nConnection: close\r\n\r\n",
 		http.StatusForbidden, http.StatusBadRequest) // later versions of nginx refuse it themselves
