@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -234,5 +237,133 @@ func TestPostingLimits(t *testing.T) {
 		q["resource"].(object)["properties"] = tc.properties
 		c.post("/access/v1/evaluation", withReasons(q)).wantStatus(200).want("/decision", tc.want).want("/context/reasons/0/code", tc.code)
 		c.expect(tc.name)
+	}
+}
+
+// tree is the data of a tree of policies in which two subjects are members.
+func tree(boss, lead string) string {
+	return `nodes:
+  firm:
+    roles:
+      boss: {subjects: {"` + boss + `": true}}
+      clerk: {identity_roles: {"e2e:clerk": true}}
+    permissions:
+      see: {boss: true, clerk: true}
+      fire: {boss: true}
+  firm/sales:
+    roles:
+      lead: {subjects: {"` + lead + `": true}}
+      clerk: {claims: {team: {sales: true}}}
+    permissions: {discount: {lead: true}}
+  firm/audit:
+    roles: {auditor: {claims: {team: {audit: true}}}}
+    permissions: {count: {auditor: true}}
+`
+}
+
+// TestSeedP15SearchGivesTheNodesWithSomething searches the tree for each subject.
+func TestSeedP15SearchGivesTheNodesWithSomething(t *testing.T) {
+	dir := policyDir(t, map[string]string{"apps/policytree/data.yaml": tree("", "")})
+	c := story(t, fresh(t, Options{Args: []string{"--policies", dir}})).root()
+	boss, lead := c.newUser(object{}).ID, c.newUser(object{}).ID
+	write(t, filepath.Join(dir, "apps", "policytree", "data.yaml"), tree(boss, lead))
+	c.eventually(swapWithin, func() { c.decides(question("user", boss, "fire", "policytree", "firm"), true) })
+	search := func(id, action, kind string, claims object) *scenario {
+		return c.post("/access/v1/search/resource", object{
+			"subject": object{"type": "user", "id": id}, "action": object{"name": action}, "resource": object{"type": kind},
+			"context": object{"claims": claims},
+		})
+	}
+	for _, tc := range []struct {
+		name, id, action, kind string
+		claims                 object
+		want                   []string
+	}{
+		{"the boss", boss, "evaluate", "policytree", nil, []string{"firm", "firm/sales", "firm/audit"}},
+		{"a lead", lead, "evaluate", "policytree", nil, []string{"firm/sales"}},
+		{"a permission", boss, "fire", "policytree", nil, []string{"firm", "firm/sales", "firm/audit"}},
+		{"by a role of the issuer", uuid(), "evaluate", "policytree", object{"role": "e2e:clerk"}, []string{"firm", "firm/sales", "firm/audit"}},
+		{"by a claim", uuid(), "evaluate", "policytree", object{"team": list{"sales", "audit"}}, []string{"firm/sales", "firm/audit"}},
+		{"nothing", uuid(), "evaluate", "policytree", nil, nil},
+		{"bad: an unknown node type", boss, "evaluate", "policytree/leaf", nil, nil},
+		{"bad: an unknown type", boss, "evaluate", "e2etree", nil, nil},
+	} {
+		search(tc.id, tc.action, tc.kind, tc.claims).wantStatus(200)
+		found, _ := at(c.last.value(), "/results")
+		var got []string
+		for _, item := range found.([]any) {
+			id, _ := at(item, "/id")
+			got = append(got, fmt.Sprint(id))
+		}
+		slices.Sort(got)
+		slices.Sort(tc.want)
+		if c.err == nil && !slices.Equal(got, tc.want) {
+			c.fail("found %v, want %v", got, tc.want)
+		}
+		c.expect(tc.name)
+	}
+}
+
+// evaluated asks for the roles and permissions of a subject at a node.
+func (c *scenario) evaluated(subject object, path string, claims object) *scenario {
+	return c.onPublic().post("/v1/data/apps/policytree/result", object{"input": object{
+		"subject": subject, "resource": object{"type": "policytree", "id": path}, "context": object{"claims": claims},
+	}})
+}
+
+// wantRoles demands a result of exactly these roles and permissions.
+func (c *scenario) wantRoles(roles, permissions []string) *scenario {
+	return c.wantStatus(200).wantSet("/result/roles", roles...).wantSet("/result/permissions", permissions...)
+}
+
+func TestSeedP09RolesAndPermissionsAtANode(t *testing.T) {
+	dir := policyDir(t, map[string]string{"apps/policytree/data.yaml": tree("", "")})
+	c := story(t, fresh(t, Options{Args: []string{"--policies", dir}})).root()
+	boss, lead := c.newUser(object{}), c.newUser(object{})
+	write(t, filepath.Join(dir, "apps", "policytree", "data.yaml"), tree(boss.ID, lead.ID))
+	who := func(u user) object { return object{"type": "user", "id": u.ID} }
+	c.eventually(swapWithin, func() { c.evaluated(who(boss), "firm", nil).wantRoles([]string{"boss"}, []string{"see", "fire"}) })
+
+	c.step("inherited, and nothing of a sibling")
+	c.evaluated(who(boss), "firm/sales", nil).wantRoles([]string{"boss"}, []string{"see", "fire"}).want("/result/reasons", list{})
+	c.evaluated(who(lead), "firm/sales", nil).wantRoles([]string{"lead"}, []string{"discount"})
+	c.evaluated(who(lead), "firm/audit", nil).wantRoles(nil, nil)
+	c.evaluated(who(lead), "firm", nil).wantRoles(nil, nil)
+	c.evaluated(object{"type": "user", "id": lead.Username}, "firm/sales", nil).wantRoles([]string{"lead"}, []string{"discount"})
+
+	c.step("who may not act has nothing")
+	c.patch("/v1/users/"+lead.ID, object{"suspended_at": "2026-01-01T00:00:00Z"}).wantStatus(200)
+	c.evaluated(who(lead), "firm/sales", nil).wantRoles(nil, nil)
+
+	c.step("bad: an unknown path, or one in capitals")
+	for _, path := range []string{"firm/none", "Firm", "firm/Sales", "firm/", "firm/sales/north", "sales"} {
+		c.evaluated(who(boss), path, nil).wantRoles(nil, nil).want("/result/reasons/0/code", "unknown_path")
+		c.expect(path)
+	}
+}
+
+func TestSeedP10WithoutSubjectRolesAndClaimsCount(t *testing.T) {
+	dir := policyDir(t, map[string]string{"apps/policytree/data.yaml": tree(uuid(), uuid())})
+	c := story(t, fresh(t, Options{Args: []string{"--policies", dir}})).root()
+	nobody := object{"type": "claims", "id": "none"} // what has no sub is nobody of Writ's
+	c.evaluated(nobody, "firm", object{"role": "e2e:clerk"}).wantRoles([]string{"clerk"}, []string{"see"})
+	c.evaluated(nobody, "firm/sales", object{"role": list{"x", "e2e:clerk"}}).wantRoles([]string{"clerk"}, []string{"see"})
+	c.evaluated(nobody, "firm/sales", object{"team": "sales"}).wantRoles([]string{"clerk"}, []string{"see"})
+	c.evaluated(nobody, "firm", object{"team": "sales"}).wantRoles(nil, nil)
+
+	c.step("empty claims give empty sets")
+	c.evaluated(nobody, "firm", object{}).wantRoles(nil, nil).want("/result/reasons", list{})
+	c.evaluated(nobody, "firm", object{"role": list{}, "team": 5}).wantRoles(nil, nil)
+
+	c.step("bad: two subjects, or two tenants")
+	for name, input := range map[string]string{
+		"subjects":            `{"subject":{"type":"user","id":"a"},"subject":{"type":"user","id":"b"},"resource":{"id":"firm"}}`,
+		"ids of the subject":  `{"subject":{"type":"user","id":"a","id":"b"},"resource":{"id":"firm"}}`,
+		"tenants":             `{"subject":{"type":"user","id":"a"},"resource":{"id":"firm","tenant":"a","tenant":"b"}}`,
+		"claims of one name":  `{"subject":{"type":"user","id":"a"},"resource":{"id":"firm"},"context":{"claims":{"sub":"a","sub":"b"}}}`,
+		"tenants as one list": `{"subject":{"type":"user","id":"a"},"resource":{"id":"firm","tenant":["a","b"]}}`,
+	} {
+		c.onPublic().with("Content-Type", "application/json").send("POST", "/v1/data/apps/policytree/result", `{"input":`+input+`}`).wantProblem(400, "")
+		c.expect(name)
 	}
 }
