@@ -46,7 +46,7 @@ func authzen(t *testing.T, name string, into any) {
 func (c *scenario) asker() *scenario {
 	return c.as(bearer(once(c, "asker", func() string {
 		was := c.auth
-		c.root()
+		c.as(basic("root", c.s.Secret))
 		a := c.newApp(object{"grants": grants("decisions:ask@*")})
 		c.auth = was
 		return c.token(a)

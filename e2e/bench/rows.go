@@ -60,6 +60,8 @@ func rows() []row {
 		fixed("PI-05", "edit of a role that 100,000 have: reply", micros, 20_000, ofLarge(func(s *sized) float64 { return s.of(commonEdited) })),
 		fixed("PI-05", "the same: effective for all", seconds, 1, ofLarge(func(s *sized) float64 { return s.Effective })),
 		limited("PD-04", "batch of 100, per decision", "evaluations-100", 15),
+		ratio("PD-05", "forward-auth, permit", "forward-permit", 2.5, "floor"),
+		ratio("PD-05", "forward-auth, no such row", "forward-unmapped", 2.5, "floor"),
 		limited("PD-10", "subject search, one page, at 10,000 users", "search-subject", 50_000),
 		tail("PD-09", "p99 of evaluation at half of capacity", "evaluation-permit", 2*time.Millisecond),
 	}

@@ -99,6 +99,12 @@ func scenarios() []scenario {
 				return q
 			})
 		}},
+		{name: "forward-permit", what: "forward-auth, permit by a row and a grant", load: func(w *world) load {
+			return w.forward("/pam/apps/users/user/", http.StatusOK, "")
+		}},
+		{name: "forward-unmapped", what: "forward-auth, no row", load: func(w *world) load {
+			return w.forward("/pam/apps/users/user/42/more", http.StatusForbidden, "unmapped_route")
+		}},
 		{name: "user-get", what: "GET user by id, cached", load: func(w *world) load {
 			requests := make([][]byte, w.users)
 			for n := range requests {
@@ -135,6 +141,14 @@ func (w *world) asked(path, holds string, body func(user int) object) load {
 		requests[n] = post(w.public, path, w.asking, "application/json", text(body(n)))
 	}
 	return w.of(requests, holds)
+}
+
+// forward asks, as a gateway does, whether a request for a path may pass.
+func (w *world) forward(path string, status int, holds string) load {
+	request := fmt.Appendf(nil, "GET /forward-auth HTTP/1.1\r\nHost: %s\r\n%sX-Forwarded-Method: GET\r\nX-Forwarded-Uri: %s\r\n"+
+		"X-Forwarded-Host: pam.example.com\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n",
+		w.public, credentials(w.passing), path)
+	return load{server: w.server, address: w.public, script: cycle([][]byte{request}), status: status, holds: holds, distinct: 1}
 }
 
 // post is a request as it goes over the wire; authorization is left out where it is empty.

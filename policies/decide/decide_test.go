@@ -49,6 +49,9 @@ type world struct {
 	// undecided makes the decision whether the caller may ask err.
 	undecided bool
 	routes    []enforce.Route
+	api       *decide.API
+	// tokensDown makes who is calling an outage.
+	tokensDown bool
 }
 
 // gate are the rules that say who may ask.
@@ -90,6 +93,7 @@ func newWorld(tb testing.TB, decider func(*policies.PDP) decide.PDP) *world {
 			http.Error(rw, r[0].Code, http.StatusForbidden)
 		},
 	}
+	w.api = api
 	w.routes = append(api.AuthZENRoutes(), api.Routes()...)
 	if w.handler, err = enforce.Mount(enforce.Config{
 		PDP: gate{pdp, w}, Log: w.log, Now: now, Fallback: problems, Open: api.OpenRoutes(),
@@ -182,6 +186,9 @@ func (w *world) Authenticate(ctx context.Context, r *http.Request) (*enforce.Cal
 }
 
 func (w *world) Token(_ context.Context, raw string) (*enforce.Caller, error) {
+	if w.tokensDown {
+		return nil, errors.New("store unavailable")
+	}
 	if c, ok := w.callers[raw]; ok {
 		return c, nil
 	}
