@@ -213,9 +213,3 @@ func TestQuestionAboutATokenIsAnsweredWithinItsScopes(t *testing.T) {
 	c.decides(question("token", token, "read", "ledger", "1"), false)
 	c.decides(question("user", u.ID, "read", "ledger", "1"), false)
 }
-
-func TestAuthZENMetadata(t *testing.T) {
-	s := shared(t)
-	story(t, s).get("/.well-known/authzen-configuration").wantStatus(200).want("/policy_decision_point", s.Public).
-		want("/access_evaluation_endpoint", s.Public+"/access/v1/evaluation")
-}

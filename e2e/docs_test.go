@@ -137,6 +137,25 @@ func TestTheReplayGuideRuns(t *testing.T) {
 	}
 }
 
+// TestTheGuideToAskingRuns runs every command of the guide for services that ask, in order.
+func TestTheGuideToAskingRuns(t *testing.T) {
+	binaryOnly(t)
+	_, blocks := guide(t, "docs/decisions.md")
+	public, admin, err := freePorts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := strings.NewReplacer(
+		"127.0.0.1:8080", public, "writ dev ", "writ dev --listen "+public+" --admin-listen "+admin+" ",
+	).Replace(strings.Join(blocks, "\n"))
+	out := runScript(t, script)
+	for _, wanted := range []string{`"missing_grant"`, `"next_token":""`, `"name":"write"`} {
+		if !strings.Contains(out, wanted) {
+			t.Errorf("the guide printed no %s:\n%s", wanted, out)
+		}
+	}
+}
+
 // TestTheAdministrationGuideRuns runs every command of the guide to the daily commands, in order.
 func TestTheAdministrationGuideRuns(t *testing.T) {
 	binaryOnly(t)

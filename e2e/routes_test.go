@@ -89,6 +89,10 @@ func apiRows() (admin, public []row) {
 	public = append(slices.Clone(me), []row{
 		{"POST", "/v1/permissions", object{"subject": object{"type": "application", "id": "root"}}, ""},
 		{"POST", "/access/v1/evaluation", question("application", "root", "read", "ledger", "1"), ""},
+		{"POST", "/access/v1/evaluations", question("application", "root", "read", "ledger", "1"), ""},
+		{"POST", "/access/v1/search/subject", question("application", "root", "read", "ledger", "1"), ""},
+		{"POST", "/access/v1/search/resource", question("application", "root", "read", "ledger", "1"), ""},
+		{"POST", "/access/v1/search/action", question("application", "root", "read", "ledger", "1"), ""},
 	}...)
 	return admin, public
 }

@@ -59,9 +59,11 @@ func rows() []row {
 		fixed("PI-04", "resident memory with them", mebibytes, 1024, ofLarge(func(s *sized) float64 { return s.RestMiB })),
 		fixed("PI-05", "edit of a role that 100,000 have: reply", micros, 20_000, ofLarge(func(s *sized) float64 { return s.of(commonEdited) })),
 		fixed("PI-05", "the same: effective for all", seconds, 1, ofLarge(func(s *sized) float64 { return s.Effective })),
+		limited("PD-04", "batch of 100, per decision", "evaluations-100", 15),
 		ratio("PD-05", "forward-auth, permit", "forward-permit", 2.5, "floor"),
 		ratio("PD-05", "forward-auth, no such row", "forward-unmapped", 2.5, "floor"),
 		fixed("PD-08", "replay of a recorded decision: 100,000 in a minute of one core", micros, 600, single("replay")),
+		limited("PD-10", "subject search, one page, at 10,000 users", "search-subject", 50_000),
 		tail("PD-09", "p99 of evaluation at half of capacity", "evaluation-permit", 2*time.Millisecond),
 	}
 }
@@ -112,6 +114,13 @@ func fixed(id, what string, unit unit, budget float64, measured func(*results) (
 		id: id, what: what, unit: unit, rule: number(budget, 1) + " " + unit.name, measured: measured,
 		budget: func(*results) (float64, bool) { return budget, true },
 	}
+}
+
+// limited is a budget on CPU time per unit that is no ratio.
+func limited(id, what, scenario string, most float64) row {
+	r := fixed(id, what, micros, most, func(r *results) (float64, bool) { return r.cpu(scenario) })
+	r.scenario = scenario
+	return r
 }
 
 // tail is a budget on the open loop's p99.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 )
 
 // scenario is one kind of load. Its zero fields mean the usual: one unit per request, nothing beside it.
@@ -72,6 +73,32 @@ func scenarios() []scenario {
 		{name: "evaluation-deny", what: "AuthZEN evaluation, deny", load: func(w *world) load {
 			return w.evaluations(false, func(n int) string { return resourceOf(held(n, 0)+offHeld, n) })
 		}},
+		{name: "evaluation-deny-reasons", what: "the same, with reasons: codes", load: func(w *world) load {
+			return w.asked("/access/v1/evaluation", `{"decision":false,"context":{"reasons"`, func(n int) object {
+				q := questionOf(n, resourceOf(held(n, 0)+offHeld, n))
+				q["options"] = object{"reasons": true}
+				return q
+			})
+		}},
+		{name: "evaluations-100", what: "AuthZEN batch of 100, permits by roles", units: batchSize, load: func(w *world) load {
+			return w.asked("/access/v1/evaluations", `{"evaluations":[{"decision":true}`, func(n int) object {
+				items := make([]object, batchSize)
+				for i := range items {
+					items[i] = object{"resource": object{"type": resourceOf(held(n, i%rolesPerUser), i%grants), "id": strconv.Itoa(i)}}
+				}
+				q := questionOf(n, "")
+				delete(q, "resource")
+				q["evaluations"] = items
+				return q
+			})
+		}},
+		{name: "search-subject", what: "AuthZEN search: a page of 10 of those who have one of the roles", load: func(w *world) load {
+			return w.asked("/access/v1/search/subject", `"results":[{"type":"user","id":"`, func(n int) object {
+				q := questionOf(n, resourceOf(held(n, 0), n%grants))
+				q["subject"], q["page"] = object{"type": "user"}, object{"limit": 10}
+				return q
+			})
+		}},
 		{name: "forward-permit", what: "forward-auth, permit by a row and a grant", load: func(w *world) load {
 			return w.forward("/pam/apps/users/user/", http.StatusOK, "")
 		}},
@@ -94,17 +121,26 @@ func scenarios() []scenario {
 
 // evaluations asks about every user once per cycle: may this user read what resource says?
 func (w *world) evaluations(decision bool, resource func(user int) string) load {
+	return w.asked("/access/v1/evaluation", fmt.Sprintf(`{"decision":%t`, decision), func(n int) object { return questionOf(n, resource(n)) })
+}
+
+// batchSize is how many questions a batch has.
+const batchSize = 100
+
+func questionOf(n int, resource string) object {
+	return object{
+		"subject": object{"type": "user", "id": userID(n)}, "action": object{"name": "read"},
+		"resource": object{"type": resource, "id": "42"},
+	}
+}
+
+// asked is a load of questions, one about every user once per cycle.
+func (w *world) asked(path, holds string, body func(user int) object) load {
 	requests := make([][]byte, w.users)
 	for n := range requests {
-		requests[n] = post(w.public, "/access/v1/evaluation", w.asking, "application/json", text(object{
-			"subject": object{"type": "user", "id": userID(n)}, "action": object{"name": "read"},
-			"resource": object{"type": resource(n), "id": "42"},
-		}))
+		requests[n] = post(w.public, path, w.asking, "application/json", text(body(n)))
 	}
-	return load{
-		server: w.server, address: w.public, script: cycle(requests), status: http.StatusOK, holds: fmt.Sprintf(`{"decision":%t`, decision),
-		distinct: len(requests),
-	}
+	return w.of(requests, holds)
 }
 
 // forward asks, as a gateway does, whether a request for a path may pass.

@@ -1,5 +1,5 @@
-// Package decide is the decision API: AuthZEN 1.0 evaluation with its metadata, the effective permissions of a subject, and, on the
-// management plane, the decisions that were taken of late.
+// Package decide is the decision API: AuthZEN 1.0 with its batches, searches and metadata, the effective permissions of a subject, and,
+// on the management plane, the decisions that were taken of late.
 //
 // Owns: the wire shapes of those endpoints, AuthZEN's own error language, the turning of an asked question into one for the PDP,
 // and its decision-log line.
