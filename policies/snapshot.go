@@ -25,6 +25,8 @@ type snapshot struct {
 	gated    *set // what went through the gate: set without what the server itself adds
 	compiler *ast.Compiler
 	queries  map[Entrypoint]rego.PreparedEvalQuery
+	store    storage.Store
+	txn      storage.Transaction
 	// options are the same for every evaluation: no metrics, the one transaction, the result as a term.
 	options  []rego.EvalOption
 	masks    []string // the author's: JSON pointers into the input
@@ -50,7 +52,10 @@ func newSnapshot(ctx context.Context, s *set, compiler *ast.Compiler) (*snapshot
 	if err != nil {
 		return nil, err
 	}
-	sn := &snapshot{set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, 6), masks: s.masks()}
+	sn := &snapshot{
+		set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, 6), store: store, txn: txn,
+		masks: s.masks(),
+	}
 	for _, e := range entrypoints() {
 		query, err := rego.New(
 			rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(e.resultRef())))),
