@@ -34,7 +34,9 @@ type snapshot struct {
 }
 
 func entrypoints() []Entrypoint {
-	return []Entrypoint{EntryAdmin, EntryCredential, EntryDecision, EntryIntrospection, EntryToken, EntryWhy}
+	return []Entrypoint{
+		EntryAdmin, EntryCandidates, EntryCredential, EntryDecision, EntryDetail, EntryIntrospection, EntryToken, EntryWhy,
+	}
 }
 
 // resultRef is the document that an entrypoint stands for.
@@ -53,7 +55,7 @@ func newSnapshot(ctx context.Context, s *set, compiler *ast.Compiler) (*snapshot
 		return nil, err
 	}
 	sn := &snapshot{
-		set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, 6), store: store, txn: txn,
+		set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, len(entrypoints())), store: store, txn: txn,
 		masks: s.masks(),
 	}
 	for _, e := range entrypoints() {
