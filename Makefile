@@ -6,6 +6,8 @@ IMAGE ?= writ:dev
 export CGO_ENABLED := 0
 # The tests that are named by a row of the requirements of OAuth or of security; they run on each store.
 ROWS := ^Test([TPRJIVBMAF]|ST|SJ|SP)[0-9]
+# The rules of which no mutant survives; RULES=. tries all.
+RULES ?= ^(writ\.(decision|lib|token|introspection|credential)|apps\.document)\.
 # Without a usable git checkout (an archive, another owner) the binary is built without a revision instead of not at all.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 # The journeys on one store; those that only wait for real time to pass wait together.
@@ -15,7 +17,7 @@ CLIENT := go test -count=1 -skip "^TestJourney$$" ./...; go test -count=1 -v -ru
 # Where systems keep the certificate authorities that they trust; the image gets those of the machine that builds it.
 AUTHORITIES := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
 
-.PHONY: help run build image test lint policy e2e containers bench microbench fuzz ci
+.PHONY: help run build image test lint policy mutate e2e containers bench microbench fuzz ci
 
 help: ## list the targets
 	@grep -E '^[a-z0-9]+:.*## ' Makefile | sed -E 's/^([a-z0-9]+):.*## /  \1\t/' | expand -t 14
@@ -59,6 +61,9 @@ policy: build ## the shipped rules: strict compile, format, tests, coverage, gol
 	$(BIN) policy check
 	$(BIN) policy test
 	go test ./policies/...
+
+mutate: build ## mistakes in the shipped rules, one at a time, that no test notices (minutes; RULES=writ.admin for others than those held to it)
+	$(BIN) policy mutate --golden policies/testdata/decisions --rules '$(RULES)' $(ARGS)
 
 e2e: ## journeys against the built binary (E2E_STORE=mongo: on MongoDB, WRIT_TEST_MONGODB_URI or the stand-in)
 	go test -count=1 -v ./e2e

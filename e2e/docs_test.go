@@ -111,7 +111,11 @@ func TestThePolicyGuideRuns(t *testing.T) {
 		"writ dev ", "writ dev --listen "+public+" --admin-listen "+admin+" ",
 	).Replace(strings.Join(blocks, "\n"))
 	out := runScript(t, script)
-	for _, wanted := range []string{"4 of 4 tests passed", `"decision":true`, `"decision":false`, "invoice.limit"} {
+	for _, wanted := range []string{
+		"5 of 5 tests passed", "7 of 7 tests passed", "1 of 1 tests passed", `test_what_else_is_asked["exactly the limit"]`, `"decision":true`, `"decision":false`,
+		"invoice.limit", "input.resource.properties.amount <= input.subject.attributes.approval_limit", "ledger/accounts/1:write",
+		"suffices", "allocations", " 0 survive", "apps.invoice.permit", "answers may change: writ/decision", "nothing differs", "invoice.own",
+	} {
 		if !strings.Contains(out, wanted) {
 			t.Errorf("the guide printed no %s:\n%s", wanted, out)
 		}

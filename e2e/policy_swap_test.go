@@ -43,6 +43,8 @@ func documentPolicy(folder, code, condition string) map[string]string {
 	return map[string]string{
 		dir + "policy.rego": fill(`# METADATA
 # title: A folder of a test from outside
+# schemas:
+#   - input: schema.input
 package apps.FOLDER
 
 # METADATA

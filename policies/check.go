@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -23,6 +24,8 @@ type Source struct {
 	CoreDir string
 	// Golden is a further directory of golden decisions for Test.
 	Golden string
+	// Run limits Test to tests and golden decisions whose name matches; nil: all, with coverage.
+	Run *regexp.Regexp
 }
 
 // Problem is one finding, with its place where it has one.
@@ -32,6 +35,8 @@ type Problem struct {
 	Column  int    `json:"column"`
 	Rule    string `json:"rule"` // what is violated: "parse", "compile", "format", "metadata", ...
 	Message string `json:"message"`
+	// Text is the line itself, in reports of Check.
+	Text string `json:"text,omitempty"`
 }
 
 func (p Problem) String() string {
@@ -74,32 +79,54 @@ func checkSet(ctx context.Context, base fs.FS, source Source) (Report, error) {
 		return report, err
 	}
 	s, err := load(l, true, nil)
-	if err != nil {
-		return report.refuse(err)
+	if err == nil {
+		report.Problems = append(report.Problems, s.lint()...)
+		if _, err = s.admit(ctx); err == nil {
+			err = s.compileTests() // tests compile under the same rules
+		}
 	}
-	report.Problems = append(report.Problems, s.lint()...)
-	if _, err := s.admit(ctx); err != nil {
-		return report.refuse(err)
+	problems := Problems(err)
+	if err != nil && problems == nil {
+		return report, err
 	}
-	// Tests compile under the same rules.
-	if err := s.compileTests(); err != nil {
-		return report.refuse(err)
-	}
+	report.Problems = append(report.Problems, problems...)
+	slices.SortStableFunc(report.Problems, compareProblems)
 	if len(report.Problems) == 0 {
 		report.Revision, report.DataRevision = s.revision, s.dataRev
 	}
-	slices.SortStableFunc(report.Problems, compareProblems)
-	return report, nil
+	return report, l.quote(report.Problems)
 }
 
-func (r Report) refuse(err error) (Report, error) {
-	problems := Problems(err)
-	if problems == nil {
-		return r, err
+// quote gives problems with a place the line that stands there.
+func (l layers) quote(problems []Problem) error {
+	if len(problems) == 0 {
+		return nil
 	}
-	r.Problems = append(r.Problems, problems...)
-	slices.SortStableFunc(r.Problems, compareProblems)
-	return r, nil
+	texts := map[string][]byte{}
+	for _, tree := range []struct {
+		files fs.FS
+		root  string
+	}{{l.shipped, "policies/rego"}, {l.core, l.coreDir}, {l.dir, l.dirDir}} {
+		if tree.files == nil {
+			continue
+		}
+		files, err := readTree(tree.files, tree.root)
+		if Problems(err) != nil {
+			continue // it is told already, and has no place
+		}
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			texts[f.name] = f.body
+		}
+	}
+	for i := range problems {
+		if p := &problems[i]; p.Line > 0 {
+			p.Text = lineOf(texts[p.File], p.Line)
+		}
+	}
+	return nil
 }
 
 func (s *set) compileTests() error {
@@ -119,29 +146,41 @@ func formatted(name string, body []byte) ([]byte, error) {
 	return format.SourceWithOpts(name, body, format.Opts{RegoVersion: ast.RegoV1, ParserOptions: &options})
 }
 
-// Format formats the Rego files below dir, writing them if asked to, and returns the names of those that were not formatted.
-func Format(dir string, write bool) (changed []string, err error) {
+// Unformatted is a file that the formatter would write otherwise.
+type Unformatted struct {
+	File string `json:"file"`
+	Diff string `json:"diff"`
+}
+
+// Format formats the Rego files below dir, writing them if asked to, and returns those that were not formatted. It goes on after a
+// file that does not parse: the error names all of them.
+func Format(dir string, write bool) (changed []Unformatted, err error) {
 	tree, err := readTree(os.DirFS(dir), dir)
 	if err != nil {
 		return nil, err
 	}
+	var problems []Problem
 	for _, f := range tree {
 		if filepath.Ext(f.path) != ".rego" {
 			continue
 		}
 		body, err := formatted(f.name, f.body)
 		if err != nil {
-			return changed, &problemError{astProblems(f.name, "parse", err)}
+			problems = append(problems, astProblems(f.name, "parse", err)...)
+			continue
 		}
 		if bytes.Equal(body, f.body) {
 			continue
 		}
-		changed = append(changed, f.name)
+		changed = append(changed, Unformatted{File: f.name, Diff: lineDiff(string(f.body), string(body))})
 		if write {
 			if err := os.WriteFile(f.name, body, 0o644); err != nil { //nolint:gosec // rules are no secret
 				return changed, fmt.Errorf("format: %w", err)
 			}
 		}
+	}
+	if len(problems) > 0 {
+		return changed, &problemError{problems}
 	}
 	return changed, nil
 }
@@ -157,35 +196,44 @@ type Evaluation struct {
 
 // Eval evaluates an entrypoint of a set on an input, written as JSON or YAML, that may leave out whatever is empty.
 func Eval(ctx context.Context, source Source, e Entrypoint, input io.Reader) (Evaluation, error) {
-	l, err := newLayers(shipped(), source)
+	sn, value, err := asked(ctx, source, e, input)
 	if err != nil {
 		return Evaluation{}, err
+	}
+	return sn.explain(ctx, e, value)
+}
+
+// asked loads a set and reads a question to it.
+func asked(ctx context.Context, source Source, e Entrypoint, input io.Reader) (*snapshot, ast.Value, error) {
+	l, err := newLayers(shipped(), source)
+	if err != nil {
+		return nil, nil, err
 	}
 	s, err := load(l, false, nil)
 	if err != nil {
-		return Evaluation{}, err
+		return nil, nil, err
 	}
 	sn, err := s.admit(ctx)
 	if err != nil {
-		return Evaluation{}, err
+		return nil, nil, err
 	}
 	body, err := io.ReadAll(io.LimitReader(input, maxDataBytes))
 	if err != nil {
-		return Evaluation{}, fmt.Errorf("input: %w", err)
+		return nil, nil, fmt.Errorf("input: %w", err)
 	}
 	given, err := decodeObject(file{name: "input", body: body})
 	if err != nil {
-		return Evaluation{}, err
+		return nil, nil, err
 	}
 	c, err := newCompleter()
 	if err != nil {
-		return Evaluation{}, err
+		return nil, nil, err
 	}
 	value, err := c.complete(e, given)
 	if err != nil {
-		return Evaluation{}, fmt.Errorf("input: %w", err)
+		return nil, nil, fmt.Errorf("input: %w", err)
 	}
-	return sn.explain(ctx, e, value)
+	return sn, value, nil
 }
 
 func (s *snapshot) explain(ctx context.Context, e Entrypoint, input ast.Value) (Evaluation, error) {
@@ -223,17 +271,8 @@ func Eject(dir string) error {
 		return err
 	}
 	for _, f := range keep(files, "writ/", "catalogue/", "settings/", "schemas/") {
-		name := filepath.Join(dir, filepath.FromSlash(f.path))
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil { //nolint:gosec // rules are no secret
-			return fmt.Errorf("eject: %w", err)
-		}
-		out, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // rules are no secret
-		if err != nil {
-			return fmt.Errorf("eject: %w", err)
-		}
-		_, err = out.Write(f.body)
-		if err := errors.Join(err, out.Close()); err != nil {
-			return fmt.Errorf("eject: %w", err)
+		if err := writeNew(filepath.Join(dir, filepath.FromSlash(f.path)), f.body); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,11 +1,15 @@
 package policies_test
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/writ-authz/writ/policies"
 )
@@ -43,6 +47,8 @@ func TestCheckNamesTheRuleAndThePlace(t *testing.T) {
 		"repeating":   {meta + "# scope: document\ndefault x := false\n\nx := false if input.a\n", "default", "10:1"},
 		"constant":    {meta + "x if {\n\tinput.a\n\ttrue\n}\n", "constant", "9:2"},
 		"looping":     {meta + "x if input.a[_] != 1\n", "loop", "7:6"},
+		"unchecked":   {meta + "x if input.a\n", "schema", "7:6"},
+		"elsewhere":   {meta + "x if data.apps.elsewhere.lmits[input.a]\n", "reference", "7:6"},
 	}
 	files := zoo()
 	for folder, c := range cases {
@@ -56,13 +62,53 @@ func TestCheckNamesTheRuleAndThePlace(t *testing.T) {
 			t.Errorf("want %s at %s:%s, got %v", c.rule, folder, c.place, problems)
 		}
 	}
-	// What does not compile is told alone.
+	for _, p := range problems {
+		if strings.HasSuffix(p.File, "looping/b.rego") && p.Rule == "loop" && p.Text != "x if input.a[_] != 1" {
+			t.Errorf("the line is told as %q", p.Text)
+		}
+	}
+	// What does not compile is told beside the rest.
 	files = zoo()
 	files["apps/zoo/b.rego"] = "package apps.zoo\n\n" + strings.ReplaceAll(meta, "FOLDER", "zoo") + "x if y\n"
 	if problems := check(t, policies.Source{Dir: write(t, files)}); !slices.ContainsFunc(problems, func(p policies.Problem) bool {
 		return p.Rule == "compile" && strings.Contains(p.String(), "b.rego:7:6")
 	}) {
 		t.Errorf("want a compile error, got %v", problems)
+	}
+}
+
+// An author repairs all of it before the next try.
+func TestCheckTellsAllMistakesAtOnce(t *testing.T) {
+	files := zoo()
+	files["apps/zoo/b.rego"] = "package apps.zoo\n\npermit contains {\n"
+	files["apps/zoo/c.rego"] = "package apps.zoo\n\nx if y ==\n"
+	files["apps/park/data.yaml"] = "[1]\n"
+	problems := check(t, policies.Source{Dir: write(t, files)})
+	var names []string
+	for _, p := range problems {
+		names = append(names, filepath.Base(p.File)+" "+p.Rule)
+	}
+	for _, want := range []string{"b.rego parse", "c.rego parse", "data.yaml data"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("%s is not among %v", want, problems)
+		}
+	}
+	files = zoo()
+	files["apps/zoo/b.rego"], files["apps/zoo/b_test.rego"] = "package apps.zoo\n\n", "package apps.zoo_test\n\ntest_closed if true\n"
+	for n := range 12 { // more than the engine tells by itself
+		files["apps/zoo/b.rego"] += fmt.Sprintf("x%d if y%d\n\n", n, n)
+	}
+	unsafe, twice := 0, 0
+	for _, p := range check(t, policies.Source{Dir: write(t, files)}) {
+		switch {
+		case p.Rule == "compile" && strings.HasPrefix(p.Text, "x"):
+			unsafe++
+		case p.Rule == "twice":
+			twice++
+		}
+	}
+	if unsafe != 12 || twice != 1 {
+		t.Errorf("%d unsafe variables, want 12; %d tests of one name, want 1", unsafe, twice)
 	}
 }
 
@@ -130,6 +176,10 @@ test_strict if not to_number(input.x) == 1 with input as {"x": "y"}
 			t.Errorf("%s: ran %t, %+v", name, ran, r)
 		}
 	}
+	rows := results["apps.zoo_test.test_cases"].Cases
+	if want := []policies.CaseResult{{Name: "bad"}, {Name: "good", Pass: true}}; !slices.Equal(rows, want) {
+		t.Errorf("the rows of a table test are %v, want %v", rows, want)
+	}
 	if report.Failed() < 3 {
 		t.Errorf("%d failed", report.Failed())
 	}
@@ -147,18 +197,80 @@ test_strict if not to_number(input.x) == 1 with input as {"x": "y"}
 	}
 }
 
+func TestTestRunsWhatIsNamed(t *testing.T) {
+	files := zoo()
+	files["decisions/zoo.yaml"] = "- {name: n, why: w, entrypoint: writ/decision, input: {}, allow: false}\n"
+	dir := write(t, files)
+	for pattern, want := range map[string]string{"zoo_test.test_k": "apps.zoo_test.test_keeper", "golden": "golden: n"} {
+		report, err := policies.Test(t.Context(), policies.Source{Dir: dir, Run: regexp.MustCompile(pattern)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(report.Tests) != 1 || report.Tests[0].Name != want || len(report.Coverage) != 0 {
+			t.Errorf("%s: %+v", pattern, report)
+		}
+	}
+}
+
+// What is saved is tested again, and nothing else; a broken set is told, and its repair.
+func TestRetestFollowsTheDirectory(t *testing.T) {
+	files := zoo()
+	for name, body := range zoo() {
+		files[strings.ReplaceAll(name, "zoo", "park")] = strings.ReplaceAll(body, "zoo", "park")
+	}
+	dir := write(t, files)
+	ctx, cancel := context.WithCancel(t.Context())
+	told, done := make(chan string), make(chan struct{})
+	go func() {
+		defer close(done)
+		policies.Retest(ctx, policies.Source{Dir: dir}, time.Hour, func(report policies.TestReport, err error) {
+			names := []string{}
+			for _, r := range report.Tests {
+				names = append(names, fmt.Sprint(strings.TrimPrefix(r.Name, "apps."), " ", r.Pass))
+			}
+			outcome := strings.Join(names, ", ")
+			if err != nil {
+				outcome = policies.Problems(err)[0].Rule
+			}
+			select {
+			case told <- outcome:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	defer func() { cancel(); <-done }()
+	want := func(what string) {
+		t.Helper()
+		select {
+		case got := <-told:
+			if got != what {
+				t.Errorf("told %q, want %q", got, what)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("nothing told, want %q", what)
+		}
+	}
+	want("park_test.test_closed true, park_test.test_keeper true, zoo_test.test_closed true, zoo_test.test_keeper true")
+	put(t, dir, "apps/zoo/zoo.rego", strings.Replace(files["apps/zoo/zoo.rego"], "if input.context.closed", "if not input.context.closed", 1))
+	want("zoo_test.test_closed false, zoo_test.test_keeper true")
+	put(t, dir, "apps/zoo/zoo.rego", "package apps.zoo\n\npermit contains {\n")
+	want("parse")
+	put(t, dir, "apps/zoo/zoo.rego", files["apps/zoo/zoo.rego"]+"\n# edited\n")
+	want("zoo_test.test_closed true, zoo_test.test_keeper true")
+}
+
 func TestFormatFormats(t *testing.T) {
 	files := zoo()
 	files["apps/zoo/b.rego"] = "package apps.zoo\nx   if { true }\n"
 	dir := write(t, files)
 	changed, err := policies.Format(dir, false)
-	if err != nil || len(changed) != 1 || filepath.Base(changed[0]) != "b.rego" {
+	if err != nil || len(changed) != 1 || filepath.Base(changed[0].File) != "b.rego" || !strings.Contains(changed[0].Diff, "x   if { true }") {
 		t.Fatalf("%v %v", changed, err)
 	}
 	if _, err := policies.Format(dir, true); err != nil {
 		t.Fatal(err)
 	}
-	if body, _ := os.ReadFile(changed[0]); !strings.HasPrefix(string(body), "package apps.zoo\n\nx ") {
+	if body, _ := os.ReadFile(changed[0].File); !strings.HasPrefix(string(body), "package apps.zoo\n\nx ") {
 		t.Errorf("formatted to %s", body)
 	}
 	if changed, err := policies.Format(dir, false); err != nil || len(changed) != 0 {

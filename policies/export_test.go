@@ -159,7 +159,7 @@ func MaskedLeaves(ctx context.Context, p *PDP, dir string, one func(n int) bool)
 	for _, v := range vectors {
 		for _, e := range []Entrypoint{v.entrypoint, EntryWhy} {
 			want := answer(e, v.input)
-			for pointer, path := range leaves(v.input, "/input", nil) {
+			for pointer, path := range pathsOf(v.input, "/input", nil) {
 				if n++; !one(n) {
 					continue
 				}
@@ -181,7 +181,7 @@ func MaskedLeaves(ctx context.Context, p *PDP, dir string, one func(n int) bool)
 	return read, unread, wrong, nil
 }
 
-func leaves(v ast.Value, at string, path []*ast.Term) map[string][]*ast.Term {
+func pathsOf(v ast.Value, at string, path []*ast.Term) map[string][]*ast.Term {
 	found := map[string][]*ast.Term{}
 	o, ok := v.(ast.Object)
 	if !ok || o.Len() == 0 {
@@ -190,7 +190,7 @@ func leaves(v ast.Value, at string, path []*ast.Term) map[string][]*ast.Term {
 	}
 	o.Foreach(func(name, value *ast.Term) {
 		text, _ := textOf(name)
-		maps.Copy(found, leaves(value.Value, at+"/"+escaped(text), append(slices.Clone(path), name)))
+		maps.Copy(found, pathsOf(value.Value, at+"/"+escaped(text), append(slices.Clone(path), name)))
 	})
 	return found
 }

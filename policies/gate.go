@@ -123,7 +123,7 @@ func (v *vector) hold(ctx context.Context, sn *snapshot, byRule bool) error {
 
 // prove runs the tests of the named packages (nil: all) and the directory's golden decisions.
 func (s *set) prove(ctx context.Context, sn *snapshot, packages map[string]bool) error {
-	results, _, err := s.runTests(ctx, packages, nil)
+	results, _, err := s.runTests(ctx, packages, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -149,6 +149,9 @@ func (s *set) prove(ctx context.Context, sn *snapshot, packages map[string]bool)
 	return nil
 }
 
+// maxProblems is how many mistakes of a set are told at once.
+const maxProblems = 100
+
 func (s *set) newCompiler() *ast.Compiler {
 	schemas := ast.NewSchemaSet()
 	for name, schema := range s.schemas {
@@ -159,7 +162,7 @@ func (s *set) newCompiler() *ast.Compiler {
 		schemas.Put(ref, schema)
 	}
 	return ast.NewCompiler().WithStrict(true).WithCapabilities(capabilities()).WithDefaultRegoVersion(ast.RegoV1).
-		WithSchemas(schemas).WithUseTypeCheckAnnotations(true).
+		WithSchemas(schemas).WithUseTypeCheckAnnotations(true).SetErrorLimit(maxProblems).
 		WithPathConflictsCheck(func(path []string) (bool, error) { return exists(s.data, path), nil })
 }
 

@@ -27,8 +27,107 @@ func (s *set) lint() []Problem {
 		}
 		problems = append(problems, lintRules(m)...)
 	}
+	problems = append(problems, s.lintTestNames()...)
+	problems = append(problems, s.lintReferences()...)
 	problems = append(problems, s.lintMetadata()...)
 	return append(problems, s.lintGuards()...)
+}
+
+// lintSchemas demands a schema of the input where rules read it: without one, a misspelt name is undefined for ever. It tells of
+// the first rule in a file.
+func lintSchemas(m *module, annotations *ast.AnnotationSet) []Problem {
+	of := func(a *ast.Annotations) bool {
+		return a != nil && slices.ContainsFunc(a.Schemas, func(s *ast.SchemaAnnotation) bool {
+			return s.Path.HasPrefix(ast.InputRootRef)
+		})
+	}
+	if of(annotations.GetPackageScope(m.parsed.Package)) {
+		return nil
+	}
+	for _, rule := range m.parsed.Rules {
+		here := append(annotations.GetRuleScope(rule), annotations.GetDocumentScope(rule.Ref().GroundPrefix()))
+		if slices.ContainsFunc(here, of) {
+			continue
+		}
+		var at *ast.Location
+		ast.WalkRefs(rule, func(ref ast.Ref) bool {
+			if at == nil && ref[0].Equal(ast.InputRootDocument) {
+				at = ref[0].Location
+			}
+			return false
+		})
+		if at != nil {
+			return []Problem{problemAt(at, "schema", "the package needs METADATA with schemas: [input: schema.input]")}
+		}
+	}
+	return nil
+}
+
+// lintTestNames refuses a test name that stands twice in a package: the rules would be one test, which any of them passes.
+func (s *set) lintTestNames() []Problem {
+	var problems []Problem
+	first := map[string]*ast.Rule{}
+	for _, m := range s.modules {
+		if !m.test {
+			continue
+		}
+		for _, rule := range m.parsed.Rules {
+			name := documentOf(rule)
+			if !strings.HasPrefix(strings.TrimPrefix(name, m.pkg()+"."), "test_") {
+				continue
+			}
+			if other := first[name]; other != nil {
+				problems = append(problems, problemAt(rule.Location, "twice", "%s is also at %s", rule.Head.Ref(), other.Location))
+				continue
+			}
+			first[name] = rule
+		}
+	}
+	return problems
+}
+
+// lintReferences reports what refers to a document that neither a rule nor the data make: it is undefined for ever, and most often
+// misspelt. Below a document of the data anything may come.
+func (s *set) lintReferences() []Problem {
+	known := map[string]bool{}
+	for _, m := range s.modules {
+		known[m.pkg()] = true
+		for _, rule := range m.parsed.Rules {
+			known[documentOf(rule)] = true
+		}
+	}
+	there := func(name string) bool {
+		if known[name] || exists(s.data, strings.Split(name, ".")) {
+			return true
+		}
+		for other := range known {
+			if below(other, name) {
+				return true
+			}
+		}
+		return false
+	}
+	var problems []Problem
+	for _, m := range s.modules {
+		if m.test { // which put documents there, and fail if they misspell one
+			continue
+		}
+		ast.WalkRefs(m.parsed, func(ref ast.Ref) bool {
+			if len(ref) < 2 || !ref[0].Equal(ast.DefaultRootDocument) || ref.Equal(m.parsed.Package.Path) || ref[0].Location == nil {
+				return false
+			}
+			parts := strings.Split(dotted(ref[1:]), ".")
+			deep := 3 // data.writ.decision.granted, data.apps.invoice.limit
+			if parts[0] == "settings" || parts[0] == "catalogue" {
+				deep = 2
+			}
+			if name := strings.Join(parts[:min(deep, len(parts))], "."); name != "" && !there(name) {
+				problems = append(problems, problemAt(ref[0].Location, "reference", "there is no data.%s", name))
+			}
+			return false
+		})
+	}
+	return problems
 }
 
 // lintCalls refuses what is for debugging, and in rules also "with", which would let a rule ask about another input than
@@ -135,8 +234,8 @@ func iterates(term *ast.Term) bool {
 	})
 }
 
-// lintMetadata demands a title and a rule label of every rule, on the document or on each of its parts, and that no two
-// documents share a label.
+// lintMetadata demands a schema, and a title and a rule label of every rule, on the document or on each of its parts, and that
+// no two documents share a label.
 func (s *set) lintMetadata() []Problem {
 	var modules []*ast.Module
 	for _, m := range s.modules {
@@ -149,6 +248,11 @@ func (s *set) lintMetadata() []Problem {
 		return astProblems("", "metadata", errs)
 	}
 	var problems []Problem
+	for _, m := range s.modules {
+		if !m.test {
+			problems = append(problems, lintSchemas(m, annotations)...)
+		}
+	}
 	owner := map[string]string{}
 	for _, m := range modules {
 		for _, rule := range m.Rules {

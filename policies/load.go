@@ -166,10 +166,11 @@ func load(l layers, tests bool, old *set) (*set, error) {
 		examples = slices.DeleteFunc(examples, func(f file) bool { return replaced(f.path, dir) })
 	}
 	s.content = contentHash(core, examples, dir)
-	if err := s.addModules([][]file{core, examples, dir}, tests, old); err != nil {
-		return nil, err
+	parsed, read := s.addModules([][]file{core, examples, dir}, tests, old), s.addData(core, examples, dir)
+	if problems := append(Problems(parsed), Problems(read)...); len(problems) > 0 {
+		return nil, &problemError{problems}
 	}
-	if err := s.addData(core, examples, dir); err != nil {
+	if err := errors.Join(parsed, read); err != nil {
 		return nil, err
 	}
 	s.revise()
@@ -227,7 +228,7 @@ func stem(p string) string { return strings.TrimSuffix(p, path.Ext(p)) }
 // checkLayout refuses policy and data files outside the folders that are read, because they would silently have no effect.
 func checkLayout(files []file, folders ...string) error {
 	for _, f := range files {
-		if len(keep([]file{f}, folders...)) > 0 {
+		if len(keep([]file{f}, folders...)) > 0 || f.path == acceptedFile {
 			continue
 		}
 		switch ext := path.Ext(f.path); {

@@ -55,12 +55,16 @@ reasons:
 
 # METADATA
 # title: Keepers
+# schemas:
+#   - input: schema.input
 # labels:
 #   rule: zoo.keeper
 permit contains "zoo.keeper" if data.apps.zoo.keepers[input.subject.id]
 
 # METADATA
 # title: Closed
+# schemas:
+#   - input: schema.input
 # labels:
 #   rule: zoo.closed
 deny contains "zoo.closed" if input.context.closed

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,14 @@ type TestResult struct {
 	Pass     bool          `json:"pass"`
 	Message  string        `json:"message,omitempty"`
 	Duration time.Duration `json:"duration_ns"`
+	// Cases are the rows of a table test.
+	Cases []CaseResult `json:"cases,omitempty"`
+}
+
+// CaseResult is one row of a table test.
+type CaseResult struct {
+	Name string `json:"name"`
+	Pass bool   `json:"pass"`
 }
 
 // FileCoverage is how much of a file's rules the tests of its set evaluate.
@@ -75,39 +84,79 @@ func testSet(ctx context.Context, base fs.FS, source Source) (TestReport, error)
 	if err != nil {
 		return TestReport{}, err
 	}
-	sn, err := s.admit(ctx)
-	if err != nil {
-		return TestReport{}, err
-	}
 	var packages map[string]bool // of the shipped set: all
 	if source.Dir != "" || source.CoreDir != "" {
 		packages = s.affected(nil)
 	}
-	results, covered, err := s.runTests(ctx, packages, []cover.Kind{})
+	return s.test(ctx, source, packages)
+}
+
+// test runs the tests of the named packages, or all if packages is nil, and the golden decisions.
+func (s *set) test(ctx context.Context, source Source, packages map[string]bool) (TestReport, error) {
+	report := TestReport{Tests: []TestResult{}, Coverage: []FileCoverage{}}
+	sn, err := s.admit(ctx)
 	if err != nil {
-		return TestReport{}, err
+		return report, err
 	}
-	if slices.ContainsFunc(covered, func(c FileCoverage) bool { return len(c.Uncovered) > 0 }) {
+	results, covered, err := s.runTests(ctx, packages, source.Run, []cover.Kind{})
+	if err != nil {
+		return report, err
+	}
+	if slices.ContainsFunc(covered, func(c FileCoverage) bool { return len(c.Uncovered) > 0 }) && source.Run == nil {
 		// Once more, without each optimization, to say which of them hides a line.
-		if _, covered, err = s.runTests(ctx, packages, []cover.Kind{cover.KindIndexExcluded, cover.KindEarlyExit}); err != nil {
-			return TestReport{}, err
+		if _, covered, err = s.runTests(ctx, packages, nil, []cover.Kind{cover.KindIndexExcluded, cover.KindEarlyExit}); err != nil {
+			return report, err
 		}
+	}
+	report.Tests = append(report.Tests, results...)
+	if source.Run == nil { // some of the tests cover some of the lines
+		report.Coverage = append(report.Coverage, covered...)
 	}
 	vectors, err := vectorsOf(s.golden)
 	if err != nil {
-		return TestReport{}, err
+		return report, err
 	}
 	if source.Golden != "" {
 		more, err := readVectors(source.Golden)
 		if err != nil {
-			return TestReport{}, err
+			return report, err
 		}
 		vectors = append(vectors, more...)
 	}
 	for i := range vectors {
-		results = append(results, vectors[i].result(ctx, sn))
+		if source.Run == nil || source.Run.MatchString("golden: "+vectors[i].name) {
+			report.Tests = append(report.Tests, vectors[i].result(ctx, sn))
+		}
 	}
-	return TestReport{Tests: results, Coverage: covered}, nil
+	return report, nil
+}
+
+// Retest tests a set and then, whenever its directories change until ctx ends, what changed and what depends on it. Each outcome is
+// told: a report, or the error of a set that cannot be loaded or compiled.
+func Retest(ctx context.Context, source Source, poll time.Duration, tell func(TestReport, error)) {
+	var last *set
+	w := watcher{dirs: (&Config{Dir: source.Dir, CoreDir: source.CoreDir}).dirs(), poll: poll, warn: func(string, ...any) {}}
+	w.follow(ctx, func() {
+		l, err := newLayers(shipped(), source)
+		var s *set
+		if err == nil {
+			s, err = load(l, true, last)
+		}
+		if err == nil && last != nil && s.content == last.content {
+			return
+		}
+		var report TestReport
+		if err == nil {
+			report, err = s.test(ctx, source, s.affected(last))
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil && report.Failed() == 0 {
+			last = s // what failed runs again with the next change, whatever that is
+		}
+		tell(report, err)
+	})
 }
 
 func (v *vector) result(ctx context.Context, sn *snapshot) TestResult {
@@ -124,10 +173,10 @@ func (v *vector) result(ctx context.Context, sn *snapshot) TestResult {
 	return r
 }
 
-// runTests runs the tests of the named packages, or all if packages is nil. With kinds, which may be none, it also reports
-// coverage.
+// runTests runs the tests of the named packages, or all if packages is nil, and of these the ones whose name matches. With kinds,
+// which may be none, it also reports coverage.
 func (s *set) runTests(
-	ctx context.Context, packages map[string]bool, kinds []cover.Kind,
+	ctx context.Context, packages map[string]bool, names *regexp.Regexp, kinds []cover.Kind,
 ) ([]TestResult, []FileCoverage, error) {
 	if packages != nil && len(packages) == 0 {
 		return nil, nil, nil
@@ -157,7 +206,9 @@ func (s *set) runTests(
 	}
 	var results []TestResult
 	for r := range channel {
-		results = append(results, testResult(r))
+		if result := testResult(r); names == nil || names.MatchString(result.Name) {
+			results = append(results, result)
+		}
 	}
 	slices.SortFunc(results, func(a, b TestResult) int { return strings.Compare(a.Name, b.Name) })
 	if err := ctx.Err(); err != nil {
@@ -212,6 +263,11 @@ func testResult(r *tester.Result) TestResult {
 	if r.Location != nil {
 		t.File, t.Line = r.Location.File, r.Location.Row
 	}
+	for name, row := range r.SubResults.Iter {
+		if len(row.SubResults) == 0 {
+			t.Cases = append(t.Cases, CaseResult{Name: strings.Join(name, "/"), Pass: !row.Fail})
+		}
+	}
 	switch {
 	case r.Error != nil:
 		t.Message = r.Error.Error()
@@ -219,14 +275,14 @@ func testResult(r *tester.Result) TestResult {
 		t.Message = "skipped"
 	case r.Fail:
 		t.Message = "failed"
-		var cases []string
-		for name, sub := range r.SubResults.Iter {
-			if sub.Fail {
-				cases = append(cases, strings.Join(name, "/"))
+		var failed []string
+		for _, row := range t.Cases {
+			if !row.Pass {
+				failed = append(failed, row.Name)
 			}
 		}
-		if len(cases) > 0 {
-			t.Message = "failed: " + strings.Join(cases, ", ")
+		if len(failed) > 0 {
+			t.Message = "failed: " + strings.Join(failed, ", ")
 		}
 	}
 	return t

@@ -26,6 +26,8 @@ type snapshot struct {
 	gated    *set // what went through the gate: set without what the server itself adds
 	compiler *ast.Compiler
 	queries  map[Entrypoint]rego.PreparedEvalQuery
+	store    storage.Store
+	txn      storage.Transaction
 	// options are the same for every evaluation: no metrics, the one transaction, the result as a term.
 	options  []rego.EvalOption
 	masks    []string // the author's of the settings: JSON pointers into the input
@@ -62,7 +64,10 @@ func newSnapshot(ctx context.Context, s *set, compiler *ast.Compiler) (*snapshot
 	if err != nil {
 		return nil, err
 	}
-	sn := &snapshot{set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, len(entrypoints())+1), masks: masks}
+	sn := &snapshot{
+		set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, len(entrypoints())+1), masks: masks,
+		store: store, txn: txn,
+	}
 	sn.aliases = sync.OnceValue(func() map[*ast.Expr]bool { return aliasesOf(compiler) })
 	asked := entrypoints()
 	if len(compiler.GetRules(maskRef())) > 0 {

@@ -17,20 +17,34 @@ const debounce = 50 * time.Millisecond
 // Watch reloads the directories when they change, until ctx ends. It is told by the file system where that can tell, and
 // looks itself every Config.Poll in any case. Without directories it returns at once.
 func (p *PDP) Watch(ctx context.Context) {
-	dirs := p.config.dirs()
-	if len(dirs) == 0 {
+	w := watcher{dirs: p.config.dirs(), poll: p.config.Poll, warn: func(what string, args ...any) {
+		p.logger.WarnContext(ctx, what, args...)
+	}}
+	w.follow(ctx, func() { p.Reload(ctx) })
+}
+
+// watcher looks after directories.
+type watcher struct {
+	dirs []string
+	poll time.Duration
+	warn func(what string, args ...any)
+}
+
+// follow calls changed at once and after every change, until ctx ends; without directories not at all.
+func (w *watcher) follow(ctx context.Context, changed func()) {
+	if len(w.dirs) == 0 {
 		return
 	}
 	events, errs := (<-chan fsnotify.Event)(nil), (<-chan error)(nil)
-	watcher, err := fsnotify.NewWatcher()
+	told, err := fsnotify.NewWatcher()
 	if err != nil {
-		p.logger.WarnContext(ctx, "policy directories are polled", "every", p.config.Poll.String(), "error", err.Error())
+		w.warn("policy directories are polled", "every", w.poll.String(), "error", err.Error())
 	} else {
-		defer func() { _ = watcher.Close() }() // nothing was written
-		events, errs = watcher.Events, watcher.Errors
-		p.follow(ctx, watcher, dirs)
+		defer func() { _ = told.Close() }() // nothing was written
+		events, errs = told.Events, told.Errors
+		w.listen(told)
 	}
-	poll := time.NewTicker(p.config.Poll)
+	poll := time.NewTicker(w.poll)
 	defer poll.Stop()
 	settled := time.NewTimer(0) // a change between Open and Watch is seen too
 	defer settled.Stop()
@@ -42,19 +56,19 @@ func (p *PDP) Watch(ctx context.Context) {
 		case <-events:
 			settled.Reset(debounce)
 		case err := <-errs:
-			p.logger.WarnContext(ctx, "watching policy directories", "error", err.Error())
+			w.warn("watching policy directories", "error", err.Error())
 		case <-poll.C:
-			if now := fingerprint(dirs); now != seen {
+			if now := fingerprint(w.dirs); now != seen {
 				seen = now
 				settled.Reset(debounce)
 			}
 		case <-settled.C:
-			seen = fingerprint(dirs)
-			p.Reload(ctx)
-			if watcher != nil {
-				p.follow(ctx, watcher, dirs) // folders may be new, or another generation
+			seen = fingerprint(w.dirs)
+			changed()
+			if told != nil {
+				w.listen(told) // folders may be new, or another generation
 			}
-			if fingerprint(dirs) != seen { // it changed before it was followed
+			if fingerprint(w.dirs) != seen { // it changed before it was followed
 				settled.Reset(debounce)
 			}
 		}
@@ -71,12 +85,12 @@ func (c *Config) dirs() []string {
 	return dirs
 }
 
-// follow listens to all folders. Adding one twice does nothing.
-func (p *PDP) follow(ctx context.Context, watcher *fsnotify.Watcher, dirs []string) {
-	walk(dirs, func(path string, info fs.FileInfo) {
+// listen listens to all folders. Adding one twice does nothing.
+func (w *watcher) listen(told *fsnotify.Watcher) {
+	walk(w.dirs, func(path string, info fs.FileInfo) {
 		if info.IsDir() {
-			if err := watcher.Add(path); err != nil {
-				p.logger.WarnContext(ctx, "watching policy directory", "path", path, "error", err.Error())
+			if err := told.Add(path); err != nil {
+				w.warn("watching policy directory", "path", path, "error", err.Error())
 			}
 		}
 	})

@@ -166,6 +166,25 @@ func TestPolicyCommandsAndTheirExitCodes(t *testing.T) {
 		{[]string{"fmt", careless}, 0, ""},
 		{[]string{"eval", good, "--input", file(t, "input", `{"action": {"name": "read"}, "resource": {"type": "wiki/pages", "id": "1"}}`)}, 0, "policy"},
 		{[]string{"eval", good, "--input", "absent"}, 2, ""},
+		{[]string{"check", broken}, 3, "    this does not parse\n    ^"},
+		{[]string{"test", good, "--run", "anybody"}, 0, "1 of 1 tests passed"},
+		{[]string{"test", good, "--run", "("}, 2, ""},
+		{[]string{"test", "--watch"}, 2, ""},
+		{[]string{"fmt", "--check", "--write", good}, 2, ""},
+		{[]string{"why", good, "--input", file(t, "why", `{"action": {"name": "write"}, "resource": {"type": "wiki/pages", "id": "1"}}`)}, 0, `input.action.name == "read"`},
+		{[]string{"why", broken}, 3, ""},
+		{[]string{"bench", good, "--budget", "1ns", "--input", file(t, "bench", `{}`)}, 1, "allocations"},
+		{[]string{"diff", good}, 0, "apps.wiki.permit"},
+		{[]string{"diff", good, "--against", good}, 0, "nothing differs"},
+		{[]string{"diff", good, "--against", "absent"}, 2, ""},
+		{[]string{"diff", broken}, 3, ""},
+		{[]string{"mutate", good}, 1, "survive"},
+		{[]string{"mutate", good, "--every", "0"}, 2, ""},
+		{[]string{"mutate", broken}, 3, ""},
+		{[]string{"new", good + "/apps/wiki"}, 2, ""},
+		{[]string{"new", good + "/wiki2"}, 2, ""},
+		{[]string{"new", good + "/apps/leave"}, 0, "apps/leave/permit.rego"},
+		{[]string{"check", good}, 0, "ok"},
 	} {
 		code, stdout, stderr := shell(t, nil, append([]string{"policy"}, c.args...)...)
 		if code != c.want || !strings.Contains(stdout, c.says) {
@@ -181,7 +200,8 @@ func TestPolicyCommandsAndTheirExitCodes(t *testing.T) {
 func TestEveryCommandHasAnExampleAndEveryPrinterAnOutput(t *testing.T) {
 	prints := map[string]bool{
 		"writ version": true, "writ config show": true, "writ recover": true, "writ seed": true, "writ token": true, "writ decide": true, "writ whoami": true,
-		"writ policy check": true, "writ policy test": true, "writ policy eval": true, "writ policy replay": true,
+		"writ policy check": true, "writ policy test": true, "writ policy eval": true, "writ policy why": true, "writ policy bench": true,
+		"writ policy diff": true, "writ policy mutate": true, "writ policy replay": true,
 		"writ keys list": true, "writ keys rotate": true, "writ keys retire": true,
 		"writ audit verify": true, "writ audit key": true, "writ review": true,
 		"writ import": true, "writ export": true, "writ user reset-password": true, "writ app secret list": true, "writ app secret add": true,

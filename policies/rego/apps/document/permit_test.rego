@@ -31,6 +31,9 @@ test_permit[note] if {
 		"granted": {
 			"given": {"subject": {"grants": {"": {"document": {"read": {"own": always}}}}}}, "want": {"document.granted"},
 		},
+		"granted, not stored": {
+			"given": {"subject": {"exists": false, "grants": {"": {"document": {"read": {"own": always}}}}}}, "want": set(),
+		},
 		"not stored": {
 			"given": {"subject": {"exists": false}, "resource": {"properties": {"owner": "ada", "department": "payroll"}}},
 			"want": set(),

@@ -37,6 +37,14 @@ test_owner_reveals if {
 	answers(request, [])
 }
 
+# Who may reveal and not read is told what it asked for, and nothing is concealed.
+test_revealing_without_reading if {
+	grants := {"": {"iam/applications": {"reveal": {"own": admin_test.always}}}}
+	subject := admin_test.user("rhea", {"grants": grants, "roles": {"system:owner": true}})
+	result := credential.result with input as reveals(subject, {})
+	result == {"allow": true, "reasons": [{"code": "granted", "rule": "credential.allow"}], "obligations": {}}
+}
+
 test_one_condition_missing[note] if {
 	strong := admin_test.app("app_x", {"grants": {"": {"vault": {"open": {"own": admin_test.always}}}}})
 	by_wildcard := admin_test.user("olga", {"grants": admin_test.everything, "roles": {"system:owner": true}})
@@ -73,6 +81,10 @@ test_one_condition_missing[note] if {
 		"the runtime plane": {
 			"subject": admin_test.owner, "given": {"caller": {"plane": "runtime"}}, "want": ["credential.managing"],
 		},
+		"another type": {
+			"subject": admin_test.owner, "given": {"resource": {"type": "iam/users"}}, "want": ["credential.revealing"],
+		},
+		"an application with a person's token": {"subject": admin_test.root, "given": {}, "want": ["credential.personal"]},
 		"another action": {
 			"subject": admin_test.owner, "given": {"action": {"name": "read"}}, "want": ["credential.revealing"],
 		},
@@ -86,6 +98,7 @@ test_one_condition_missing[note] if {
 }
 
 test_fresh_to_the_nanosecond if {
+	answers(reveals(admin_test.owner, {"caller": {"auth_time": 1000}}), [])
 	answers(reveals(admin_test.owner, {"now": 300000000900}), [])
 }
 

@@ -57,6 +57,38 @@ test_common_guards_come_first[code] if {
 	[reason.code | some reason in answer.reasons] == [code]
 }
 
+# The folder is that of the first segment, however many there are.
+test_an_application_governs_every_type_below_its_segment[kind] if {
+	some kind, governed in {"document": true, "document/pages": true, "document/pages/lines": true, "documents": false, "x/document": false}
+	decision.application == split(kind, "/")[0] with input as {"resource": {"type": kind}}
+	found := decision.governed with input as {"resource": {"type": kind}}
+	found == governed
+	question := asks(
+		object.union(ada, {"grants": {"": {"*": {"read": {"own": always}}}}}),
+		{"resource": object.union(document, {"type": kind, "covers": [kind, "*"]})},
+	)
+	result := decision.result with input as question with data.apps.document.permit as set()
+	permitted := governed == false
+	result.allow == permitted
+	willing := decision.result with input as asks(ada, {"resource": question.resource})
+		with data.apps.document.permit as {"document.owner"}
+		with data.apps.document.deny as set()
+	willing.allow == governed
+}
+
+# A folder that has data and no rules governs nothing, whatever its data are called.
+test_data_permit_nothing if {
+	question := asks(object.remove(ada, ["grants"]), {})
+	result := decision.result with input as question with data.apps.ledger as {"permit": ["document.owner"]}
+	result.allow == false
+}
+
+test_what_an_application_does_not_say_is_false if {
+	question := {"resource": {"type": "ledger"}}
+	decision.permitted == false with input as question
+	decision.refused == false with input as question
+}
+
 # The policy says that a question about a document takes something else, which is what the token must have.
 test_scopes_of_what_the_policy_says[note] if {
 	some note, tc in {

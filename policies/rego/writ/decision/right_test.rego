@@ -3,6 +3,7 @@ package writ.decision_test
 test_grants[note] if {
 	ended := {"not_before": 0, "not_after": 1000}
 	begins := {"not_before": 1000, "not_after": 1001}
+	later := {"not_before": 1001, "not_after": 2000}
 	some note, tc in {
 		"exact": {"grants": {"": {"ledger/accounts/1": {"read": {"own": always}}}}, "want": []},
 		"path": {"grants": {"": {"ledger/accounts": {"read": {"own": always}}}}, "want": []},
@@ -15,6 +16,9 @@ test_grants[note] if {
 		"beside": {"grants": {"": {"led": {"read": {"own": always}}}}, "want": ["not_granted"]},
 		"ended": {"grants": {"": {"ledger": {"read": {"own": ended}}}}, "want": ["not_granted"]},
 		"ended, wildcard": {"grants": {"": {"ledger": {"*": {"own": ended}}}}, "want": ["not_granted"]},
+		"later": {"grants": {"": {"ledger": {"read": {"own": later}}}}, "want": ["not_granted"]},
+		"later, wildcard": {"grants": {"": {"ledger": {"*": {"own": later}}}}, "want": ["not_granted"]},
+		"begins, wildcard": {"grants": {"": {"ledger": {"*": {"own": begins}}}}, "want": []},
 	}
 	answers(asks(object.union(object.remove(ada, ["grants"]), {"grants": tc.grants}), {}), tc.want)
 }
@@ -25,8 +29,15 @@ test_actions_of_the_catalogue[note] if {
 		"seal": {"explicit": true, "implies": []},
 	}}}}
 	ended := {"not_before": 0, "not_after": 1000}
+	begins := {"not_before": 1000, "not_after": 1001}
+	later := {"not_before": 1001, "not_after": 2000}
 	some note, tc in {
 		"implied": {"grants": {"": {"ledger": {"write": {"own": always}}}}, "action": "read", "want": []},
+		"not implied": {"grants": {"": {"ledger": {"write": {"own": always}}}}, "action": "list", "want": ["not_granted"]},
+		"implied, begins": {"grants": {"": {"ledger": {"write": {"own": begins}}}}, "action": "read", "want": []},
+		"implied, later": {
+			"grants": {"": {"ledger": {"write": {"own": later}}}}, "action": "read", "want": ["not_granted"],
+		},
 		"implied, ended": {
 			"grants": {"": {"ledger": {"write": {"own": ended}}}}, "action": "read", "want": ["not_granted"],
 		},

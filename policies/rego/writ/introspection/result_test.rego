@@ -69,10 +69,27 @@ test_entitlement[note] if {
 			},
 			"want": [],
 		},
+		"every tenant": {
+			"given": {
+				"subject": {"grants": {"*": {"tokens": {"introspect": {"own": always}}}}}, "resource": {"tenant": "acme"},
+			},
+			"want": [],
+		},
 		"a token of no tenant": {"given": object.union(granted, {"caller": {"tenant": "acme"}}), "want": []},
 		"nothing": {"given": {}, "want": ["not_granted"]},
 	}
 	answers(introspects(tc.given), tc.want)
+}
+
+test_result_of_a_permit if {
+	result := introspection.result with input as introspects(granted)
+	result == {"allow": true, "reasons": [{"code": "granted", "rule": "introspection.entitled"}], "obligations": {}}
+}
+
+test_what_does_not_hold_is_false if {
+	introspection.granted == false with input as introspects({})
+	introspection.scoped == false with input as introspects({"caller": {"scoped": true}})
+	introspection.placed == false with input as introspects({"caller": {"tenant": "acme"}, "resource": {"tenant": "globex"}})
 }
 
 test_own_tokens_by_policy_data if {

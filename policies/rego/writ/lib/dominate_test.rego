@@ -87,8 +87,10 @@ test_scopes_of_the_owner[note] if {
 		"switched off": {"scopes": {"jobs": {"read": false}}, "e": 0},
 		"none": {"scopes": {}, "e": 0},
 	}
-	owner := object.union(free(wants("", "*", "*")), {"scoped": true, "scopes": tc.scopes})
-	dominated(owner, wants("", "jobs", "read")) == tc.e
+	every owned in [wants("", "*", "*"), wants("*", "*", "*"), wants("", "jobs", "read")] {
+		owner := object.union(free(owned), {"scoped": true, "scopes": tc.scopes})
+		dominated(owner, wants("", "jobs", "read")) == tc.e
+	}
 }
 
 test_tenants_of_the_owner[note] if {
@@ -104,6 +106,40 @@ test_tenants_of_the_owner[note] if {
 	}
 	owner := object.union(free(everywhere), {"confined": tc.confined, "tenant": tc.tenant})
 	dominated(owner, wants(tc.wanted, "jobs", "read")) == tc.e
+}
+
+# The ways that are written out in covered permit what the general way permits, and nothing else: with a scope that covers everything
+# they are left out, so both answers are the same.
+test_what_is_written_out_is_the_general_way[note] if {
+	begins := {"not_before": 5, "not_after": 10}
+	ends := {"not_before": 0, "not_after": 5}
+	later := {"not_before": 6, "not_after": 10}
+	some name, owned in {
+		"everything": wants("*", "*", "*"),
+		"everything, begins": {"*": {"*": {"*": {"own": begins}}}},
+		"everything, ended": {"*": {"*": {"*": {"own": ends}}}},
+		"everything, later": {"*": {"*": {"*": {"own": later}}}},
+		"everything, later for ever": {"*": {"*": {"*": {"own": {"not_before": 6, "not_after": 9223372036854775807}}}}},
+		"the same": wants("acme", "jobs", "read"),
+		"the same, begins": {"acme": {"jobs": {"read": {"own": begins}}}},
+		"the same, ended": {"acme": {"jobs": {"read": {"own": ends}}}},
+		"the same, later": {"acme": {"jobs": {"read": {"own": later}}}},
+		"one of two": {"acme": {"jobs": {"read": {"own": always}, "write": {"own": begins}}}},
+	}
+	some what, wanted in {
+		"read": wants("acme", "jobs", "read"),
+		"read, ending": {"acme": {"jobs": {"read": {"own": begins}}}},
+		"read, ending sooner": {"acme": {"jobs": {"read": {"own": {"not_before": 0, "not_after": 9}}}}},
+		"two": {"acme": {"jobs": {"read": {"own": begins}, "write": {"own": begins}}}},
+		"explicit": wants("acme", "docs", "seal"),
+		"explicit beside": {"acme": {"jobs": {"read": {"own": begins}}, "docs": {"seal": {"own": begins}}}},
+		"another tenant": wants("globex", "jobs", "read"),
+	}
+	some confined in ["", "acme"]
+	note := sprintf("%s, %s, confined to %q", [name, what, confined])
+	owner := object.union(free(owned), {"confined": confined})
+	general := object.union(owner, {"scoped": true, "scopes": {"*": {"*": true}, "docs": {"seal": true}}})
+	dominated(owner, wanted) == dominated(general, wanted)
 }
 
 test_related[note] if {

@@ -36,7 +36,7 @@ test_what_is_written_out_is_the_guards[case] if {
 	case := concat(" ", [side, note])
 	every given in [
 		{}, {"caller": {"address": "refused"}}, {"caller": {"address": "unknown"}}, {"token": {"lifetime": 0}},
-		{"token": {"tenant": "acme"}}, {"token": {"grant_type": "password"}}, {"token": {"down": {"urn:other": true}}},
+		{"token": {"tenant": "acme"}}, {"token": {"tenant": "globex"}}, {"token": {"grant_type": "password"}}, {"token": {"down": {"urn:other": true}}},
 		{"token": {"down": {"https://writ.example/runtime": true}}},
 	] {
 		request := object.union(machine({side: change}), given)

@@ -23,6 +23,7 @@ test_settings if {
 	listing := object.union(billing, {"grant_types": {"password": true}})
 	answers(wants(listing, portal, "password", {}), []) with data.settings as settings
 	answers(wants(billing, portal, "password", {}), ["unauthorized_client"]) with data.settings as settings
+	answers(wants(listing, portal, "implicit", {}), ["unauthorized_client", "unauthorized_client"]) with data.settings as settings
 	answers(wants(listing, portal, "password", {}), ["unauthorized_client"])
 	answers(wants(ada, billing, "client_credentials", {}), []) with data.settings as settings
 }
@@ -37,6 +38,14 @@ test_tenants[note] if {
 		"narrowed to where it holds none": {"identity": "", "token": "globex", "want": ["tenant_mismatch"]},
 	}
 	answers(person({"subject": {"tenant": tc.identity}, "token": {"tenant": tc.token}}), tc.want)
+}
+
+test_an_identity_of_a_tenant_is_not_narrowed_to_another if {
+	elsewhere := {"globex": {"ledger": {"read": {"own": always}}}}
+	answers(
+		person({"subject": {"tenant": "acme", "grants": elsewhere}, "token": {"tenant": "globex"}}),
+		["tenant_mismatch"],
+	)
 }
 
 test_narrowing_a_right_in_every_tenant if {
@@ -61,12 +70,14 @@ test_lifetime[note] if {
 		"less than none": {"lifetime": -5, "want": ["outside_validity"]},
 	}
 	answers(machine({"token": {"lifetime": tc.lifetime}}), tc.want)
+	answers(person({"token": {"lifetime": tc.lifetime}}), tc.want)
 }
 
 test_served_audiences[note] if {
 	two := ["https://writ.example/runtime", "urn:ledger"]
 	some note, tc in {
 		"all up": {"token": {"audiences": two}, "want": []},
+		"named ones up": {"token": {"audiences": two, "audiences_named": true}, "want": []},
 		"one down": {"token": {"audiences": two, "down": {"urn:ledger": true}}, "want": []},
 		"the named one down": {
 			"token": {"audiences": two, "audiences_named": true, "down": {"urn:ledger": true}}, "want": ["audience_down"],
@@ -97,6 +108,11 @@ test_nonce[note] if {
 		"none": {"now": 10000, "sent": null, "want": []},
 	}
 	answers(nonced(tc.now, tc.sent), tc.want)
+}
+
+test_nonce_to_the_nanosecond if {
+	answers(machine({"now": at(10000) + 1, "token": {"nonce": 9700}}), ["replayed"])
+	answers(machine({"now": at(10000) - 1, "token": {"nonce": 10300}}), ["replayed"])
 }
 
 test_nonce_demanded if {

@@ -73,8 +73,22 @@ test_token_of_a_machine if {
 test_token_of_a_person if {
 	result := token.result with input as person({})
 	result.allow
+	result.reasons == [{"code": "granted", "rule": "token.allow"}]
 	result.obligations.scopes == ["ledger:read"]
 	result.obligations.refresh
+}
+
+# A refresh token comes with signing in and with refreshing, and with nothing that a machine asks for.
+test_refresh_tokens[note] if {
+	two := {"token": {"audiences": ["urn:a", "urn:b"], "down": {"urn:b": true}}}
+	some note, tc in {
+		"signing in": {"request": person({}), "refresh": true},
+		"refreshing": {"request": wants(ada, portal, "refresh_token", {}), "refresh": true},
+		"a machine, by the guards": {"request": machine(two), "refresh": false},
+	}
+	result := token.result with input as tc.request
+	result.allow
+	result.obligations.refresh == tc.refresh
 }
 
 test_token_of_a_person_where_refreshing_is_not_listed if {
