@@ -26,6 +26,9 @@ type Problem struct {
 	RequestID  string            `json:"request_id,omitempty"`
 	// Items are the objects that stand in the way of a request about several.
 	Items []ProblemItem `json:"items,omitempty"`
+	// Problems are what is wrong with a policy set, and Impact what it would answer otherwise.
+	Problems []policies.Problem `json:"problems,omitempty"`
+	Impact   *policies.Impact   `json:"impact,omitempty"`
 }
 
 // ProblemItem is one object that stands in the way: where the request names it, and why.

@@ -128,6 +128,7 @@ func (b *describer) begin(method, path string, shape *Shape) *draft {
 	if shape == nil {
 		shape = &Shape{}
 	}
+	path = strings.TrimSuffix(path, restMark+"}") + strings.Repeat("}", strings.Count(path, restMark+"}")) // OpenAPI has no rest of a path
 	d := &draft{
 		describer: b, shape: shape, replies: map[string]any{},
 		o: Operation{ID: operationID(method, path), Method: method, Path: path, Summary: shape.Summary, Tag: tagOf(path)},
@@ -222,7 +223,8 @@ func named(p Parameter, name string) Parameter {
 func (d *draft) parameters(row Route) {
 	for segment := range strings.SplitSeq(row.Path, "/") {
 		if name, ok := strings.CutPrefix(segment, "{"); ok {
-			d.o.Parameters = append(d.o.Parameters, Place{Parameter: Parameter{Name: strings.TrimSuffix(name, "}"), Required: true}, In: "path"})
+			name = strings.TrimSuffix(strings.TrimSuffix(name, "}"), restMark)
+			d.o.Parameters = append(d.o.Parameters, Place{Parameter: Parameter{Name: name, Required: true}, In: "path"})
 		}
 	}
 	for _, name := range row.Query {
