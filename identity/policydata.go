@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -89,10 +90,15 @@ func (r *Room) document(ctx context.Context, path string) (*storage.PolicyData, 
 }
 
 func (r *Room) putDocument(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
-	var body json.RawMessage
-	if err := req.Decode(&body); err != nil {
+	var read any
+	if err := req.Decode(&read); err != nil {
 		return enforce.Resolved{}, err
 	}
+	var compact bytes.Buffer // what was sent and not what was read, which would round its numbers
+	if err := json.Compact(&compact, req.Body); err != nil {
+		return enforce.Resolved{}, err
+	}
+	body := compact.Bytes()
 	w, current, err := r.beginDocument(ctx, req, "put")
 	if err != nil {
 		return enforce.Resolved{}, err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/writ-authz/writ/policies"
@@ -155,7 +156,7 @@ func (f *pushFields) bundle() (*policies.Bundle, error) {
 		}
 		bundle, err := policies.NewBundle(files, f.Signature.Value)
 		if err != nil {
-			return nil, refusedSet(err, http.StatusBadRequest, "/files")
+			return nil, refusedSet(err, http.StatusBadRequest, f.pointer(err))
 		}
 		return bundle, nil
 	}
@@ -171,6 +172,16 @@ func (f *pushFields) bundle() (*policies.Bundle, error) {
 		return nil, refusedSet(err, http.StatusBadRequest, "/bundle")
 	}
 	return bundle, nil
+}
+
+// pointer is the place of the file that an error is about, if it is one of those that were sent.
+func (f *pushFields) pointer(err error) string {
+	for _, p := range policies.Problems(err) {
+		if _, sent := f.Files.Value[p.File]; sent {
+			return "/files/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(p.File)
+		}
+	}
+	return "/files"
 }
 
 // postPolicies keeps a bundle under the hash of its files. Nothing serves by it.

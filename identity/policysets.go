@@ -277,7 +277,10 @@ func (r *Room) managed() (PolicySets, error) {
 
 // refusedSet turns what is wrong with a policy set into a reply of this status.
 func refusedSet(err error, status int, pointer string) error {
-	problem := Problem{Status: status, Code: "policy_refused", Pointer: pointer, Problems: policies.Problems(err)}
+	problem := Problem{Status: status, Code: "policy_refused", Pointer: pointer}
+	for _, found := range policies.Problems(err) {
+		problem.Problems = append(problem.Problems, PolicyFinding(found))
+	}
 	switch {
 	case errors.Is(err, policies.ErrGateBusy):
 		return errors.Join(err, enforce.ErrBusy)

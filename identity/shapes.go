@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"encoding/json"
 	"net/http"
 	"reflect"
 	"time"
@@ -266,11 +265,11 @@ func policyShapes() map[string]enforce.Shape {
 		"DELETE /v1/policies/{revision}/shadow": {Summary: "End the shadow", Replies: replies(enforce.NoContent())},
 		"GET /v1/policy-data":                   {Summary: "List the documents that policies see", Replies: replies(enforce.OK[page[documentView]]())},
 		"GET /v1/policy-data/{path...}": {
-			Summary: "A document that policies see", Versioned: true, Replies: replies(enforce.OK[json.RawMessage]()),
+			Summary: "A document that policies see", Versioned: true, Replies: replies(enforce.OK[any]()),
 			Errors: []int{http.StatusConflict},
 		},
 		"PUT /v1/policy-data/{path...}": {
-			Summary: "Lay a document over the data of an application", Requests: enforce.Reads[json.RawMessage](), Versioned: true,
+			Summary: "Lay a document over the data of an application", Requests: enforce.Reads[any](), Versioned: true,
 			Example: map[string]any{"limit": 500},
 			Replies: replies(enforce.OK[documentView](), enforce.Answer[documentView](http.StatusCreated)),
 		},

@@ -128,12 +128,18 @@ func (b *describer) begin(method, path string, shape *Shape) *draft {
 	if shape == nil {
 		shape = &Shape{}
 	}
-	path = strings.TrimSuffix(path, restMark+"}") + strings.Repeat("}", strings.Count(path, restMark+"}")) // OpenAPI has no rest of a path
+	path, rest := strings.CutSuffix(path, restMark+"}")
+	if rest {
+		path += "}"
+	}
 	d := &draft{
 		describer: b, shape: shape, replies: map[string]any{},
 		o: Operation{ID: operationID(method, path), Method: method, Path: path, Summary: shape.Summary, Tag: tagOf(path)},
 	}
 	d.raw = map[string]any{"operationId": d.o.ID, "summary": shape.Summary, "tags": []any{d.o.Tag}}
+	if rest {
+		d.raw["x-writ-rest"] = true // OpenAPI has no parameter that stands for several segments
+	}
 	return d
 }
 
