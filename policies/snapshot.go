@@ -34,7 +34,9 @@ type snapshot struct {
 }
 
 func entrypoints() []Entrypoint {
-	return []Entrypoint{EntryAdmin, EntryCredential, EntryDecision, EntryIntrospection, EntryToken, EntryWhy}
+	return []Entrypoint{
+		EntryAdmin, EntryCandidates, EntryCredential, EntryDecision, EntryDetail, EntryIntrospection, EntryToken, EntryWhy,
+	}
 }
 
 // resultRef is the document that an entrypoint stands for.
@@ -52,7 +54,7 @@ func newSnapshot(ctx context.Context, s *set, compiler *ast.Compiler) (*snapshot
 	if err != nil {
 		return nil, err
 	}
-	sn := &snapshot{set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, 6), masks: s.masks()}
+	sn := &snapshot{set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, len(entrypoints())), masks: s.masks()}
 	for _, e := range entrypoints() {
 		query, err := rego.New(
 			rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(e.resultRef())))),
