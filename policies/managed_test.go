@@ -81,7 +81,7 @@ func TestWhatTheGateRefusesDoesNotServe(t *testing.T) {
 			with("apps/zoo/more.rego", "package apps.zoo\n\nx if true with http.send as 1\n"), "with keyword target", "",
 		},
 		"the core beside it": {with("writ/admin/x.rego", "package writ.admin\n"), "core is replaced only", ""},
-		"half a core":        {with("core/writ/admin/x.rego", "package writ.admin\n"), "entrypoint", ""},
+		"half a core":        {with("core/writ/admin/x.rego", "package writ.admin\n"), "compile", ""},
 		"Writ's own name":    {with("apps/iam/data.yaml", "a: 1"), "Writ's own", ""},
 		"an unknown setting": {with("settings/data.yaml", "nonsense: 1"), "unknown setting", ""},
 		"a failing test": {
@@ -275,7 +275,7 @@ func TestASlowShadowDropsQuestions(t *testing.T) {
 #   rule: zoo.numbers
 numbers := [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29]
 `, 1)
-	pdp := open(t, policies.Config{Dir: write(t, zoo()), Deadline: 200 * time.Millisecond})
+	pdp := open(t, policies.Config{Dir: write(t, zoo()), Deadline: 2 * time.Second})
 	candidate, err := pdp.StageShadow(t.Context(), policies.Managed{Bundle: bundleOf(t, files)})
 	if err != nil {
 		t.Fatal(problems(err))
