@@ -25,7 +25,7 @@ func (c *scenario) push(files map[string]string) string {
 }
 
 func (c *scenario) activate(revision string) *scenario {
-	return c.post("/v1/policies/"+revision+"/activate", object{"reason": "a test"})
+	return c.post("/v1/policies/"+revision+"/activate", object{"reason": "a test", "acknowledge_newly_allowed": true})
 }
 
 // limited is an application policy with a limit that is data.
@@ -55,6 +55,11 @@ func TestManagedPolicies(t *testing.T) {
 	c.push(limited("e2elimit"))
 	c.decides(amount(u, "e2elimit", 5), false)
 	c.get("/v1/policies/"+revision).wantStatus(200).want("/active", false).wantNaming("data.apps.e2elimit.limit")
+
+	c.step("a revision that allows what was denied a moment ago must be acknowledged")
+	c.post("/v1/policies/"+revision+"/activate", object{"reason": "a test"}).
+		wantProblem(409, "/acknowledge_newly_allowed").want("/code", "impact_refused").want("/impact/newly_allowed", 1)
+	c.decides(amount(u, "e2elimit", 5), false)
 
 	c.step("an activated revision decides at once")
 	c.activate(revision).wantStatus(200).want("/number", 1)
@@ -107,7 +112,7 @@ func TestManagedPolicies(t *testing.T) {
 	c.decides(amount(u, "e2elimit", 20), true).decides(amount(u, "e2elimit", 21), false)
 
 	c.step("rolled back, each node's own policies serve; the log and the audit say by whom")
-	c.post("/v1/policies/rollback", object{"reason": "enough"}).wantStatus(200).want("/revision", "own").want("/rollback", true)
+	c.post("/v1/policies/rollback", object{"reason": "enough", "acknowledge_newly_allowed": true}).wantStatus(200).want("/revision", "own").want("/rollback", true)
 	c.decides(amount(u, "e2elimit", 1), false)
 	c.get("/v1/policies").wantStatus(200).want("/source", "embedded").want("/active", "")
 	c.get("/v1/policy-activations").wantStatus(200).wantItems("reason", "enough", "a test")
@@ -129,7 +134,7 @@ func TestManagedCoreTakesAFullAdministrator(t *testing.T) {
 	c.activate(withSettings).wantDenied("root_only")
 	c.root().activate(withSettings).wantStatus(200)
 	c.as(bearer(operator)).activate(plain).wantDenied("root_only")
-	c.post("/v1/policies/rollback", object{"reason": "r"}).wantDenied("root_only")
+	c.post("/v1/policies/rollback", object{"reason": "r", "acknowledge_newly_allowed": true}).wantDenied("root_only")
 
 	c.step("the setting binds")
 	c.root()
@@ -195,7 +200,7 @@ func TestManagedPoliciesOnEveryNode(t *testing.T) {
 		b.done()
 	}
 	agree()
-	a.post("/v1/policies/rollback", object{"reason": "r"}).wantStatus(200)
+	a.post("/v1/policies/rollback", object{"reason": "r", "acknowledge_newly_allowed": true}).wantStatus(200)
 	agree()
 }
 

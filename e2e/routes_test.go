@@ -95,6 +95,8 @@ func apiRows() (admin, public []row) {
 		{"GET", "/v1/policy-data/apps/none/x", nil, ""},
 		{"PUT", "/v1/policy-data/apps/none/x", object{"a": 1}, ""},
 		{"DELETE", "/v1/policy-data/apps/none/x", nil, ""},
+		{"GET", "/v1/decisions", nil, "limit=2"},
+		{"GET", "/v1/decisions/none", nil, ""},
 		{"GET", "/v1/keys", nil, "limit=2"},
 		{"POST", "/v1/keys", object{"ring": "access", "alg": "ES256"}, ""},
 		{"GET", "/v1/keys/none", nil, ""},

@@ -168,7 +168,7 @@ func load(l layers, tests bool, old *set) (*set, error) {
 		s.untested = true
 		examples = slices.DeleteFunc(examples, func(f file) bool { return strings.HasSuffix(f.path, "_test.rego") })
 	}
-	if err := checkLayout(dir, "apps/", "catalogue/", "settings/", "decisions/"); err != nil {
+	if err := checkLayout(dir, "apps/", "catalogue/", "settings/", "decisions/", maskFolder); err != nil {
 		return nil, err
 	}
 	examples = slices.DeleteFunc(examples, func(f file) bool { return replaced(f.path, dir) })

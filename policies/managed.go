@@ -65,6 +65,9 @@ type Candidate struct {
 	deadline time.Duration
 }
 
+// ReplaySet is the candidate for Replay.
+func (c *Candidate) ReplaySet() *ReplaySet { return c.snapshot.replaySet("candidate") }
+
 func (p *PDP) layers(m Managed) (layers, error) {
 	if m.Bundle == nil {
 		return newLayers(shipped(), Source{Dir: p.config.Dir, CoreDir: p.config.CoreDir})

@@ -15,9 +15,9 @@ import (
 )
 
 func (c *cli) policyCommand() *cobra.Command {
-	return c.parent("policy", "Write, test and activate rules: check, test, fmt, eval, eject, push, activate, rollback, log",
-		c.policyCheckCommand(), c.policyTestCommand(), c.policyFmtCommand(), c.policyEvalCommand(), c.policyEjectCommand(),
-		c.policyPushCommand(), c.policyActivateCommand(), c.policyRollbackCommand(), c.policyLogCommand())
+	return c.parent("policy", "Write, test and activate rules: check, test, fmt, eval, replay, eject, push, activate, rollback, log",
+		c.policyCheckCommand(), c.policyTestCommand(), c.policyFmtCommand(), c.policyEvalCommand(), c.policyReplayCommand(),
+		c.policyEjectCommand(), c.policyPushCommand(), c.policyActivateCommand(), c.policyRollbackCommand(), c.policyLogCommand())
 }
 
 // sourceFlags adds the flags that name a policy set and returns what reads them. A first argument is the policy directory too.
