@@ -47,7 +47,7 @@ func TestC02BadInputIsRefusedAndStoresNothing(t *testing.T) {
 			}
 			send("?%zz", body).wantStatus(400)
 			c.expect(name("a malformed query"))
-			if r.body != nil {
+			if r.body != nil && !strings.HasPrefix(r.path, "/v1/policy-data/") { // any JSON is a document: see managed_test.go
 				c.badBodies(r, send, name)
 			}
 		}
@@ -119,8 +119,12 @@ func (c *scenario) badBodies(r row, send func(string, any, ...string) *scenario,
 	}
 	send("", string(good), "Content-Type", "application/json", "Content-Encoding", "gzip").wantStatus(status)
 	c.expect(name("content encoding gzip"))
-	send("", `{"`+key+`":"`+strings.Repeat("x", 2<<20)+`"}`, "Content-Type", "application/json").wantStatus(413)
-	c.expect(name("a body of 2 MiB"))
+	size := 2
+	if r.path == "/v1/policies" {
+		size = 8 // it takes a whole policy set
+	}
+	send("", `{"`+key+`":"`+strings.Repeat("x", size<<20)+`"}`, "Content-Type", "application/json").wantStatus(413)
+	c.expect(name("a body that is too large"))
 }
 
 // wantNoEcho demands that an error repeats no value that was sent.

@@ -160,6 +160,26 @@ func TestTheGuideToAskingRuns(t *testing.T) {
 	}
 }
 
+// TestTheGuideToManagedPoliciesRuns runs every command of the guide to policies that are brought to a running server, in order.
+func TestTheGuideToManagedPoliciesRuns(t *testing.T) {
+	binaryOnly(t)
+	_, blocks := guide(t, "docs/managed-policies.md")
+	public, admin, err := freePorts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := strings.NewReplacer(
+		"127.0.0.1:8080", public, "127.0.0.1:8081", admin,
+		"writ dev ", "writ dev --listen "+public+" --admin-listen "+admin+" ",
+	).Replace(strings.Join(blocks, "\n"))
+	out := runScript(t, script)
+	for _, wanted := range []string{"3 of 3 tests passed", "rollback: customers complain", "parcels up to 5 kg", `"path":"apps/parcel/limit"`, `"newly_denied":1`} {
+		if !strings.Contains(out, wanted) {
+			t.Errorf("the guide printed no %s:\n%s", wanted, out)
+		}
+	}
+}
+
 // TestTheAdministrationGuideRuns runs every command of the guide to the daily commands, in order.
 func TestTheAdministrationGuideRuns(t *testing.T) {
 	binaryOnly(t)

@@ -201,6 +201,7 @@ type described struct{ operations []*operation }
 type operation struct {
 	name, method string
 	segments     []string
+	rest         bool // the last segment stands for all that follow
 	query        []string
 	requests     map[string]*jsonschema.Schema            // by media type
 	answers      map[string]map[string]*jsonschema.Schema // by status and media type
@@ -237,6 +238,7 @@ func describe(raw []byte) (*described, error) {
 				name: method + " " + path, method: method, segments: strings.Split(path, "/"),
 				requests: map[string]*jsonschema.Schema{}, answers: map[string]map[string]*jsonschema.Schema{},
 			}
+			o.rest, _ = op.Extensions["x-writ-rest"].(bool)
 			for _, p := range op.Parameters {
 				if p.Value.In == "query" {
 					o.query = append(o.query, p.Value.Name)
@@ -303,7 +305,11 @@ func (d *described) find(r *http.Request) (*operation, error) {
 	segments := strings.Split(r.URL.Path, "/")
 	var found *operation
 	for _, o := range d.operations {
-		fits := o.method == method && slices.EqualFunc(o.segments, segments, func(template, segment string) bool {
+		given := segments
+		if o.rest && len(given) > len(o.segments) {
+			given = given[:len(o.segments)]
+		}
+		fits := o.method == method && slices.EqualFunc(o.segments, given, func(template, segment string) bool {
 			return template == segment || strings.HasPrefix(template, "{") && segment != ""
 		})
 		if fits && (found == nil || o.parameters() < found.parameters()) {

@@ -48,16 +48,6 @@ func (r *Room) getCatalogue(_ context.Context, req *enforce.Request) (enforce.Re
 	}, nil
 }
 
-// getPolicies shows the loaded policy set.
-func (r *Room) getPolicies(context.Context, *enforce.Request) (enforce.Resolved, error) {
-	return enforce.Resolved{
-		Question: policies.Question{Resource: resource(standing{r.directory}, "", "", true)},
-		Respond: func(context.Context, policies.Decision) (enforce.Reply, error) {
-			return enforce.Reply{Status: http.StatusOK, Body: r.config.PDP.Describe()}, nil
-		},
-	}, nil
-}
-
 // search keeps the types, and of them the actions, in which text is found literally, whatever its case. A type that is found
 // itself keeps all its actions.
 func search(types []policies.CatalogueType, text string) []policies.CatalogueType {

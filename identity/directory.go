@@ -455,6 +455,7 @@ func (r *Room) Apply(ctx context.Context, reader storage.Reader, change storage.
 		if item.Kind == storage.ApplicationKind.Name {
 			r.secrets.forget(item.ID)
 		}
+		r.sets.changed(item)
 	}
 	return nil
 }

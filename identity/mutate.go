@@ -37,6 +37,8 @@ type write struct {
 	late      error
 	action    string
 	target    string
+	// reason is what the caller says why.
+	reason string
 	// parts are there where the objects are of several tenants: what the auditors of each see beside the entry of all.
 	parts []auditPart
 	// prepare, if not nil, makes what is slow to make, such as hashes, and holds what is told late against its rules: nobody may cause the
@@ -199,7 +201,7 @@ func entryOf(req *enforce.Request, d policies.Decision, w *write) storage.AuditE
 	e := storage.AuditEntry{
 		Actor: req.Caller.Type + ":" + req.Caller.ID, Action: w.action, Target: w.target, DecisionID: d.ID,
 		PolicyRevision: d.PolicyRevision, RequestID: req.ID, FromVersion: w.version, ToVersion: w.version + 1,
-		Tenant: storage.TenantID(w.question.Resource.Tenant),
+		Tenant: storage.TenantID(w.question.Resource.Tenant), Reason: w.reason,
 	}
 	if w.deletes {
 		e.ToVersion = 0

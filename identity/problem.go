@@ -26,7 +26,13 @@ type Problem struct {
 	RequestID  string            `json:"request_id,omitempty"`
 	// Items are the objects that stand in the way of a request about several.
 	Items []ProblemItem `json:"items,omitempty"`
+	// Problems are what is wrong with a policy set, and Impact what it would answer otherwise.
+	Problems []PolicyFinding  `json:"problems,omitempty"`
+	Impact   *policies.Impact `json:"impact,omitempty"`
 }
+
+// PolicyFinding is one thing that is wrong with a policy set, with its place where it has one.
+type PolicyFinding policies.Problem
 
 // ProblemItem is one object that stands in the way: where the request names it, and why.
 type ProblemItem struct {

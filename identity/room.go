@@ -87,6 +87,12 @@ type Config struct {
 	HashOnly bool
 	// UserCache is how many users are kept in memory; 0 means 20,000.
 	UserCache int
+	// Policies is what managed policies are brought into; nil leaves what is stored of them alone.
+	Policies PolicySets
+	// Replay tells what a candidate would have answered otherwise to what was asked lately; nil tells nothing.
+	Replay func(ctx context.Context, candidate *policies.Candidate) (policies.Impact, error)
+	// NewlyAllowed is how many decisions of those an activation may turn from denied to allowed without being acknowledged.
+	NewlyAllowed int64
 }
 
 func (c *Config) complete() error {
@@ -137,6 +143,7 @@ type Room struct {
 	// people and machines slow down guessing at passwords and at secrets.
 	people, machines *throttle
 	logins           *logins
+	sets             *policySets
 	// rehashing is held while a verifier is made stronger, background counts what goes on beside requests.
 	rehashing  sync.Mutex
 	background sync.WaitGroup
@@ -168,6 +175,7 @@ func Open(ctx context.Context, c Config) (*Room, error) {
 		keys:      noKeys{},
 		people:    newThrottle("people", c.Now, c.Sealer.Derive("identity/throttle/people"), true),
 		machines:  newThrottle("machines", c.Now, c.Sealer.Derive("identity/throttle/machines"), false),
+		sets:      newPolicySets(c),
 	}
 	if r.secrets, err = newSecrets(c, hasher); err != nil {
 		return nil, fmt.Errorf("open identity: %w", err)

@@ -77,7 +77,21 @@ func (r *Room) Routes() []enforce.Route {
 		row("POST", "/v1/export/verifiers", "iam/verifiers", "export", r.exportVerifiers),
 
 		row("GET", "/v1/catalogue", "catalogue", "read", r.getCatalogue, "q", "group"),
+
 		row("GET", "/v1/policies", "policies", "read", r.getPolicies),
+		large("POST", "/v1/policies", "policies", "write", r.postPolicies),
+		row("POST", "/v1/policies/rollback", "policies", "activate", r.postRollback),
+		row("GET", "/v1/policies/{revision}", "policies", "read", r.getRevision),
+		row("DELETE", "/v1/policies/{revision}", "policies", "write", r.deleteRevision),
+		row("POST", "/v1/policies/{revision}/activate", "policies", "activate", r.postActivate),
+		row("GET", "/v1/policies/{revision}/shadow", "policies", "read", r.getShadow),
+		row("POST", "/v1/policies/{revision}/shadow", "policies", "activate", r.postShadow),
+		row("DELETE", "/v1/policies/{revision}/shadow", "policies", "activate", r.deleteShadow),
+		row("GET", "/v1/policy-activations", "policies", "read", r.listActivations, "limit", "after"),
+		row("GET", "/v1/policy-data", "policies/data", "read", r.listDocuments),
+		row("GET", "/v1/policy-data/{path...}", "policies/data", "read", r.getDocument),
+		row("PUT", "/v1/policy-data/{path...}", "policies/data", "write", r.putDocument),
+		row("DELETE", "/v1/policy-data/{path...}", "policies/data", "delete", r.deleteDocument),
 
 		table("GET", "/v1/audit", "audit", "read", r.listAudit, paged(auditFilters()...)...),
 
@@ -122,6 +136,13 @@ func table(method, path, kind, action string, f resolve, query ...string) enforc
 	list := row(method, path, kind, action, f, query...)
 	list.Obligations = []string{"filter"}
 	return list
+}
+
+// large is a row whose body may hold a whole policy set.
+func large(method, path, kind, action string, f resolve) enforce.Route {
+	route := row(method, path, kind, action, f)
+	route.MaxBody = maxPush
+	return route
 }
 
 // bare is a row that reads no body.

@@ -119,7 +119,21 @@ func rows() map[string]rowCase {
 		"POST /v1/export/verifiers": both("POST", "/v1/export/verifiers", `{"kind":"user"}`, 200, 403),
 
 		"GET /v1/catalogue": both("GET", "/v1/catalogue", "", 200, 403),
-		"GET /v1/policies":  both("GET", "/v1/policies", "", 200, 403),
+
+		"GET /v1/policies":                      both("GET", "/v1/policies", "", 200, 403),
+		"POST /v1/policies":                     both("POST", "/v1/policies", pushed("three"), 201, 403),
+		"POST /v1/policies/rollback":            both("POST", "/v1/policies/rollback", `{"reason":"r"}`, 200, 403),
+		"GET /v1/policies/{revision}":           both("GET", "/v1/policies/"+revisionOf("one"), "", 200, 403),
+		"DELETE /v1/policies/{revision}":        both("DELETE", "/v1/policies/"+revisionOf("two"), "", 204, 403),
+		"POST /v1/policies/{revision}/activate": both("POST", "/v1/policies/"+revisionOf("two")+"/activate", `{"reason":"r"}`, 200, 403),
+		"GET /v1/policies/{revision}/shadow":    both("GET", "/v1/policies/"+revisionOf("one")+"/shadow", "", 200, 403),
+		"POST /v1/policies/{revision}/shadow":   both("POST", "/v1/policies/"+revisionOf("two")+"/shadow", `{"share":0.5}`, 200, 403),
+		"DELETE /v1/policies/{revision}/shadow": both("DELETE", "/v1/policies/"+revisionOf("one")+"/shadow", "", 204, 403),
+		"GET /v1/policy-activations":            both("GET", "/v1/policy-activations", "", 200, 403),
+		"GET /v1/policy-data":                   both("GET", "/v1/policy-data", "", 200, 403),
+		"GET /v1/policy-data/{path...}":         both("GET", "/v1/policy-data/apps/route/table", "", 200, 403),
+		"PUT /v1/policy-data/{path...}":         both("PUT", "/v1/policy-data/apps/route/table", `{"a":1}`, 200, 403),
+		"DELETE /v1/policy-data/{path...}":      both("DELETE", "/v1/policy-data/apps/route/table", "", 204, 403),
 
 		"GET /v1/audit": both("GET", "/v1/audit", "", 200, 403),
 
@@ -243,6 +257,11 @@ func (w *rowWorld) furnish(t *testing.T) {
 	w.application("billing", "")
 	w.application("nobody", "")
 	w.root().post("/v1/keys", `{"ring":"access","alg":"ES256"}`).is(201)
+	w.root().post("/v1/policies", pushed("one")).is(201)
+	w.root().post("/v1/policies", pushed("two")).is(201)
+	w.root().post("/v1/policies/"+revisionOf("one")+"/activate", `{"reason":"the first"}`).is(200)
+	w.root().post("/v1/policies/"+revisionOf("one")+"/shadow", `{"share":1}`).is(200)
+	w.root().put("/v1/policy-data/apps/route/table", `{"GET /":"public"}`).is(201)
 	secrets := w.root().get("/v1/applications/billing/secrets").is(200)
 	w.sid = secrets.ids("id")
 	s := &storage.Session{Subject: w.user, Client: "portal", LastUsedAt: start(), ExpiresAt: start().AddDate(1, 0, 0)}

@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/policies/enforce"
 )
 
@@ -92,7 +91,6 @@ func parameters(names []string) map[string]enforce.Parameter {
 func shapes() map[string]enforce.Shape {
 	all := map[string]enforce.Shape{
 		"GET /v1/catalogue": {Summary: "The known resource types and actions", Replies: replies(enforce.OK[catalogueView]())},
-		"GET /v1/policies":  {Summary: "The policy set that is loaded", Replies: replies(enforce.OK[policies.Description]())},
 		"GET /v1/access-review": {
 			Summary: "Who can do what and by what, who can read which secret, and what nobody uses", Replies: replies(enforce.OK[reviewPage]()),
 		},
@@ -123,7 +121,7 @@ func shapes() map[string]enforce.Shape {
 			Summary: "End a key and all that it made", Versioned: true, Replies: replies(enforce.NoContent()),
 		},
 	}
-	for _, part := range []map[string]enforce.Shape{userShapes(), bundleShapes(), applicationShapes(), secretShapes(), meShapes()} {
+	for _, part := range []map[string]enforce.Shape{userShapes(), bundleShapes(), applicationShapes(), secretShapes(), meShapes(), policyShapes()} {
 		for row, shape := range part {
 			all[row] = shape
 		}
@@ -228,6 +226,54 @@ func secretShapes() map[string]enforce.Shape {
 			Summary: "Read a secret again", Requests: enforce.Reads[revealFields](),
 			Example: map[string]any{"reason": "migration"}, Replies: replies(enforce.OK[revealView]()),
 		},
+	}
+}
+
+func policyShapes() map[string]enforce.Shape {
+	why := map[string]any{"reason": "invoices up to 500"}
+	return map[string]enforce.Shape{
+		"GET /v1/policies": {
+			Summary: "The policy set that is loaded, and the revisions that were pushed", Replies: replies(enforce.OK[policiesView]()),
+		},
+		"POST /v1/policies": {
+			Summary: "Keep a policy set as a revision that can be activated", Requests: enforce.Reads[pushFields](),
+			Example: map[string]any{"files": map[string]any{"apps/invoice/policy.rego": "package apps.invoice"}, "note": "first draft"},
+			Replies: replies(enforce.Answer[revisionView](http.StatusCreated), enforce.OK[revisionView]()),
+		},
+		"GET /v1/policies/{revision}":    {Summary: "A revision with its files", Replies: replies(enforce.OK[revisionDetail]())},
+		"DELETE /v1/policies/{revision}": {Summary: "Forget a revision that is not in use", Replies: replies(enforce.NoContent())},
+		"POST /v1/policies/{revision}/activate": {
+			Summary: "Make a revision serve on every node, if it passes the whole gate", Requests: enforce.Reads[activateFields](),
+			Required: []string{"reason"}, Example: why, Replies: replies(enforce.OK[activationView]()),
+		},
+		"POST /v1/policies/rollback": {
+			Summary: "Make the revision serve again that served before", Requests: enforce.Reads[activateFields](),
+			Required: []string{"reason"}, Example: why, Replies: replies(enforce.OK[activationView]()),
+		},
+		"GET /v1/policy-activations": {
+			Summary: "What served when, by whom and why, the newest first", Replies: replies(enforce.OK[page[activationView]]()),
+		},
+		"POST /v1/policies/{revision}/shadow": {
+			Summary:  "Ask a revision a share of the questions, beside what serves",
+			Requests: enforce.Reads[shadowFields](), Required: []string{"share"}, Example: map[string]any{"share": 0.1},
+			Replies: replies(enforce.OK[shadowStarted]()),
+		},
+		"GET /v1/policies/{revision}/shadow": {
+			Summary: "What the shadow of this node would have answered otherwise", Replies: replies(enforce.OK[shadowView]()),
+			Errors: []int{http.StatusConflict},
+		},
+		"DELETE /v1/policies/{revision}/shadow": {Summary: "End the shadow", Replies: replies(enforce.NoContent())},
+		"GET /v1/policy-data":                   {Summary: "List the documents that policies see", Replies: replies(enforce.OK[page[documentView]]())},
+		"GET /v1/policy-data/{path...}": {
+			Summary: "A document that policies see", Versioned: true, Replies: replies(enforce.OK[any]()),
+			Errors: []int{http.StatusConflict},
+		},
+		"PUT /v1/policy-data/{path...}": {
+			Summary: "Lay a document over the data of an application", Requests: enforce.Reads[any](), Versioned: true,
+			Example: map[string]any{"limit": 500},
+			Replies: replies(enforce.OK[documentView](), enforce.Answer[documentView](http.StatusCreated)),
+		},
+		"DELETE /v1/policy-data/{path...}": {Summary: "Take a document away", Versioned: true, Replies: replies(enforce.NoContent())},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -168,6 +169,7 @@ func (e *ended) list() string {
 
 // world is one node's identity room behind its routes, with the shipped rules and a store of its own.
 type world struct {
+	sets     *policyPort
 	t        testing.TB
 	store    *faulty
 	sealer   *seal.Sealer
@@ -259,6 +261,8 @@ func (w *world) open() {
 		Store: w.store, Sealer: w.sealer, PDP: engine, Now: w.now, Rand: rand.Reader, Logger: logger, Node: "test",
 		Audiences: []string{"https://writ.test/runtime", "https://writ.test/management"},
 	}
+	w.sets = &policyPort{}
+	c.Policies = w.sets
 	w.adjust(&c)
 	w.room, err = identity.Open(w.t.Context(), c)
 	must(w.t, err)
@@ -430,6 +434,14 @@ func (r *reply) value(path ...string) any {
 		r.t.Fatalf("%s\n%s: %v", r.call, r.body, err)
 	}
 	for _, key := range path {
+		if list, ok := found.([]any); ok {
+			at, err := strconv.Atoi(key)
+			if err != nil || at >= len(list) {
+				return nil
+			}
+			found = list[at]
+			continue
+		}
 		object, _ := found.(map[string]any)
 		found = object[key]
 	}

@@ -436,13 +436,16 @@ func (r *Resource) build(t *terms) (*ast.Term, error) {
 // only what covers the type covers the object.
 func (r *Resource) paths(t *terms) (path, covers *ast.Term) {
 	above := t.covering(r.Type)
-	if r.ID == "" || !validSegment(r.ID) || !validPath(r.Type) {
+	if r.ID == "" || !validSegment(r.ID) && !(r.Below && validPath(r.ID)) || !validPath(r.Type) {
 		return t.text(r.Type), above
 	}
 	path = ast.StringTerm(r.Type + "/" + r.ID)
 	array := above.Value.(*ast.Array)
-	list := make([]*ast.Term, 1, array.Len()+1)
+	list := make([]*ast.Term, 1, array.Len()+1+strings.Count(r.ID, "/"))
 	list[0] = path
+	for at := strings.LastIndexByte(r.ID, '/'); at > 0; at = strings.LastIndexByte(r.ID[:at], '/') {
+		list = append(list, ast.StringTerm(r.Type+"/"+r.ID[:at]))
+	}
 	array.Foreach(func(term *ast.Term) { list = append(list, term) })
 	return path, ast.ArrayTerm(list...)
 }

@@ -95,6 +95,9 @@ type set struct {
 	coreData string
 	// content is a hash over every byte that was read, tests included: equal content needs no reload.
 	content string
+	parts   Parts
+	// proven says that all tests were run.
+	proven bool
 }
 
 // layers are the file trees that a set is made of.
@@ -104,6 +107,8 @@ type layers struct {
 	dir     fs.FS // nil: none
 	coreDir string
 	dirDir  string
+	// bundle, if not nil, stands in the place of both directories.
+	bundle *Bundle
 }
 
 func newLayers(shipped fs.FS, source Source) (layers, error) {
@@ -129,6 +134,8 @@ func newLayers(shipped fs.FS, source Source) (layers, error) {
 
 func (l layers) source() string {
 	switch {
+	case l.bundle != nil:
+		return sourceManaged
 	case l.core != nil && l.dir != nil:
 		return "directory and core directory"
 	case l.core != nil:
@@ -147,24 +154,24 @@ func load(l layers, tests bool, old *set) (*set, error) {
 	if err != nil {
 		return nil, err
 	}
-	core, dir := keep(shipped, "writ/", "schemas/", "catalogue/", "settings/"), []file(nil)
+	core := keep(shipped, "writ/", "schemas/", "catalogue/", "settings/")
 	examples := keep(shipped, "apps/")
-	if l.core != nil {
-		if core, err = readCore(l, core); err != nil {
+	ownCore, dir, err := l.own()
+	if err != nil {
+		return nil, err
+	}
+	s.parts = partsOf(ownCore, dir)
+	if len(ownCore) > 0 {
+		if core, err = replaceCore(l.coreDir, ownCore, core); err != nil {
 			return nil, err
 		}
 		s.untested = true
 		examples = slices.DeleteFunc(examples, func(f file) bool { return strings.HasSuffix(f.path, "_test.rego") })
 	}
-	if l.dir != nil {
-		if dir, err = readTree(l.dir, l.dirDir); err != nil {
-			return nil, err
-		}
-		if err := checkLayout(dir, "apps/", "catalogue/", "settings/", "decisions/", maskFolder); err != nil {
-			return nil, err
-		}
-		examples = slices.DeleteFunc(examples, func(f file) bool { return replaced(f.path, dir) })
+	if err := checkLayout(dir, "apps/", "catalogue/", "settings/", "decisions/", maskFolder); err != nil {
+		return nil, err
 	}
+	examples = slices.DeleteFunc(examples, func(f file) bool { return replaced(f.path, dir) })
 	s.content = contentHash(core, examples, dir)
 	parsed, read := s.addModules([][]file{core, examples, dir}, tests, old), s.addData(core, examples, dir)
 	if problems := append(Problems(parsed), Problems(read)...); len(problems) > 0 {
@@ -177,18 +184,39 @@ func load(l layers, tests bool, old *set) (*set, error) {
 	return s, nil
 }
 
-// readCore reads the directory that replaces the shipped core. What it does not bring of catalogue, settings and schemas is
-// shipped.
-func readCore(l layers, shipped []file) ([]file, error) {
-	core, err := readTree(l.core, l.coreDir)
-	if err != nil {
-		return nil, err
+// own reads what is not shipped: the files that replace the core, and those beside it.
+func (l layers) own() (core, dir []file, err error) {
+	if l.bundle != nil {
+		return l.bundle.core(), l.bundle.directory(), nil
 	}
+	if l.core != nil {
+		if core, err = readTree(l.core, l.coreDir); err != nil {
+			return nil, nil, err
+		}
+		if len(core) == 0 {
+			return nil, nil, coreless(l.coreDir)
+		}
+	}
+	if l.dir != nil {
+		if dir, err = readTree(l.dir, l.dirDir); err != nil {
+			return nil, nil, err
+		}
+	}
+	return core, dir, nil
+}
+
+func coreless(name string) error {
+	return refused(name, "layout", "a core directory needs writ/; writ policy eject writes the shipped one")
+}
+
+// replaceCore holds the files that replace the shipped core to what a core needs. What they do not bring of catalogue, settings and
+// schemas is shipped.
+func replaceCore(name string, core, shipped []file) ([]file, error) {
 	if err := checkLayout(core, "writ/", "schemas/", "catalogue/", "settings/"); err != nil {
 		return nil, err
 	}
 	if len(keep(core, "writ/")) == 0 {
-		return nil, refused(l.coreDir, "layout", "a core directory needs writ/; writ policy eject writes the shipped one")
+		return nil, coreless(name)
 	}
 	for _, part := range []string{"schemas/", "catalogue/", "settings/"} {
 		if len(keep(core, part)) == 0 {

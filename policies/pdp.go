@@ -35,6 +35,8 @@ type Config struct {
 	Deadline time.Duration
 	// Poll is how often Watch looks at the directories, beside being told of changes. Zero: 2 s.
 	Poll time.Duration
+	// Keys are those with which managed bundles must be signed. Nil: they need not be.
+	Keys Keys
 	// Logger is told of reloads and of questions without an answer. Nil: nobody is.
 	Logger *slog.Logger
 }
@@ -48,8 +50,15 @@ type PDP struct {
 	// evaluations are used again, see evaluation.
 	evaluations sync.Pool
 
-	// reload is held while a candidate is made; decisions never wait for it.
-	reload   sync.Mutex
+	// reload is held while a candidate that may serve is made; decisions never wait for it. managed is what is wanted beside the
+	// node's own directories.
+	reload  sync.Mutex
+	managed Managed
+	// gate is taken by who tries a candidate that may never serve; staged is the last one that passed.
+	gate   chan struct{}
+	staged atomic.Pointer[snapshot]
+	shadow atomic.Pointer[shadow]
+
 	degraded atomic.Pointer[string]
 
 	reloads, failures, undecidedTotal, overdue atomic.Int64
@@ -73,7 +82,7 @@ type Status struct {
 type Description struct {
 	PolicyRevision string   `json:"policy_revision"`
 	DataRevision   string   `json:"data_revision"`
-	Source         string   `json:"source"` // "embedded", "directory", "core directory" or "directory and core directory"
+	Source         string   `json:"source"` // "embedded", "directory", "core directory", "directory and core directory" or "managed"
 	Entrypoints    []string `json:"entrypoints"`
 	Modules        []Module `json:"modules"`
 	Apps           []string `json:"apps"` // the applications that have rules
@@ -97,7 +106,7 @@ func Open(ctx context.Context, config Config) (*PDP, error) {
 	if config.Poll <= 0 {
 		config.Poll = defaultPoll
 	}
-	p := &PDP{config: config, logger: config.Logger}
+	p := &PDP{config: config, logger: config.Logger, gate: make(chan struct{}, 1)}
 	if p.logger == nil {
 		p.logger = slog.New(slog.DiscardHandler)
 	}
@@ -108,7 +117,7 @@ func Open(ctx context.Context, config Config) (*PDP, error) {
 	if !ok {
 		p.logger.WarnContext(ctx, "the shipped policies are not those that were tested when this was built")
 	}
-	candidate, err := p.candidate(ctx, nil)
+	candidate, err := p.candidate(ctx, nil, Managed{}, changedTests)
 	if err != nil {
 		return nil, fmt.Errorf("policies: %w", err)
 	}
@@ -141,6 +150,9 @@ func (p *PDP) Decide(ctx context.Context, q *Question) (Decision, error) {
 	d.masks = p.masks(ctx, s, q.Entrypoint, &d, err == nil)
 	if err != nil {
 		return d, p.undecided(ctx, q.Entrypoint, err)
+	}
+	if beside := p.shadow.Load(); beside != nil {
+		beside.offer(q.Entrypoint, d)
 	}
 	return d, nil
 }

@@ -83,6 +83,8 @@ type Identity struct {
 type Resource struct {
 	Type string // a path: "iam/users", "ledger/accounts"
 	ID   string // empty for the collection
+	// Below says that the ID is a path of segments, each of which stands below the one before it.
+	Below bool
 	// Tenant is the tenant the object belongs to, or would belong to; empty for none.
 	Tenant        string
 	TenantEnabled bool

@@ -23,15 +23,17 @@ var errUndefined = errors.New("not exactly one result")
 // snapshot is one set, ready to evaluate. It is immutable: a reload makes another one.
 type snapshot struct {
 	set      *set
-	gated    *set // what went through the gate: set without what the server itself adds
+	gated    *set // what went through the gate: set without managed documents and what the server itself adds
 	compiler *ast.Compiler
 	queries  map[Entrypoint]rego.PreparedEvalQuery
 	store    storage.Store
 	txn      storage.Transaction
 	// options are the same for every evaluation: no metrics, the one transaction, the result as a term.
-	options  []rego.EvalOption
-	masks    []string // the author's of the settings: JSON pointers into the input
-	loadedAt time.Time
+	options []rego.EvalOption
+	masks   []string // the author's of the settings: JSON pointers into the input
+	// documents is a hash over the managed documents that are mounted, empty for none.
+	documents string
+	loadedAt  time.Time
 	// aliases are those of the rules, see maskReads; they are found when they are first asked for.
 	aliases func() map[*ast.Expr]bool
 }

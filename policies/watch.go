@@ -144,8 +144,13 @@ func walk(dirs []string, visit func(path string, info fs.FileInfo)) {
 func (p *PDP) Reload(ctx context.Context) bool {
 	p.reload.Lock()
 	defer p.reload.Unlock()
+	return p.swap(ctx)
+}
+
+// swap is Reload for who holds p.reload.
+func (p *PDP) swap(ctx context.Context) bool {
 	base := p.active.Load()
-	candidate, err := p.candidate(ctx, base)
+	candidate, err := p.candidate(ctx, base, p.managed, p.managed.tests())
 	switch {
 	case ctx.Err() != nil:
 		return false

@@ -7,7 +7,7 @@ func Kinds() []Kind {
 	return []Kind{
 		TenantKind, UserKind, GroupKind, RoleKind, ApplicationKind, SealedSecretKind, SecretUseKind, LoginUseKind, TombstoneKind,
 		SessionKind, DenialKind, RevocationKind, AssertionUseKind, GuessesKind, KeyKind, SettingKind, AuditKind,
-		AuditCheckpointKind,
+		AuditCheckpointKind, PolicyRevisionKind, PolicyContentKind, PolicyActivationKind, PolicyDataKind,
 	}
 }
 

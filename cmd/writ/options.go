@@ -46,6 +46,10 @@ type Config struct {
 	PoliciesCore   string        // replaces the core; absent: the embedded one
 	PolicyDeadline time.Duration // longest evaluation
 
+	PoliciesManaged    bool   // revisions and data of the store are used; false: the node's own alone
+	PolicyKeysFile     string // public keys of which one must sign a pushed revision; absent: none needs to
+	PolicyNewlyAllowed int    // decisions that an activation may turn to allowed without being acknowledged
+
 	DecisionLog         string // "stdout", "stderr", "off" or a file
 	DecisionLogRequired bool   // 503 instead of a dropped line
 	DecisionLogQueue    int    // lines that may wait
@@ -88,8 +92,8 @@ func defaults() Config {
 		Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", DataDir: "./writ-data",
 		AdminBasic:   true,
 		MaxStaleness: 5 * time.Second, PollInterval: 200 * time.Millisecond,
-		PolicyDeadline: 200 * time.Millisecond,
-		DecisionLog:    "stdout", DecisionLogQueue: 4096, DecisionLogRecent: 8,
+		PolicyDeadline: 200 * time.Millisecond, PoliciesManaged: true,
+		DecisionLog: "stdout", DecisionLogQueue: 4096, DecisionLogRecent: 8,
 		AccessTokenLifetime: time.Hour, PasswordMinimum: 12, TemporaryPasswordLifetime: 24 * time.Hour,
 		RefreshTokenLifetime: oauth.DefaultRefreshTokenLifetime, SessionLifetime: oauth.DefaultSessionLifetime,
 		RefreshGrace: oauth.DefaultRefreshGrace, AssertionMaxAge: oauth.DefaultAssertionMaxAge, KeyRotation: oauth.DefaultKeyRotation,
@@ -126,6 +130,12 @@ func options(c *Config) []option {
 		{key: "policies", field: &c.Policies, usage: "directory with apps/*, catalogue parts and settings; reloaded when it changes"},
 		{key: "policies_core", field: &c.PoliciesCore, usage: "directory that replaces the core rules (see writ policy eject)"},
 		{key: "policy_deadline", field: &c.PolicyDeadline, usage: "longest time that one evaluation may take"},
+		{key: "policies_managed", field: &c.PoliciesManaged, usage: "serve the revision and the policy data of the store; false: the node's own alone"},
+		{key: "policy_keys_file", field: &c.PolicyKeysFile, usage: "public keys of which one must have signed what is pushed, as OPA's configuration has them"},
+		{
+			key: "policy_newly_allowed", field: &c.PolicyNewlyAllowed,
+			usage: "recent denials that an activation may turn into permits without being acknowledged",
+		},
 		{key: "decision_log", field: &c.DecisionLog, usage: "stdout, stderr, off, or a file that lines are appended to"},
 		{key: "decision_log_required", field: &c.DecisionLogRequired, usage: "answer 503 instead of dropping a decision-log line"},
 		{key: "decision_log_queue", field: &c.DecisionLogQueue, usage: "decision-log lines that may wait to be written"},

@@ -11,10 +11,10 @@ import (
 )
 
 func (c *cli) policyCommand() *cobra.Command {
-	return c.parent("policy", "Write and test rules: new, check, test, fmt, eval, why, bench, diff, mutate, replay, eject",
+	return c.parent("policy", "Write, test and activate rules: new, check, test, fmt, eval, why, bench, diff, mutate, replay, eject, push, activate, rollback, log",
 		c.policyNewCommand(), c.policyCheckCommand(), c.policyTestCommand(), c.policyFmtCommand(), c.policyEvalCommand(),
 		c.policyWhyCommand(), c.policyBenchCommand(), c.policyDiffCommand(), c.policyMutateCommand(), c.policyReplayCommand(),
-		c.policyEjectCommand())
+		c.policyEjectCommand(), c.policyPushCommand(), c.policyActivateCommand(), c.policyRollbackCommand(), c.policyLogCommand())
 }
 
 // sourceFlags adds the flags that name a policy set and returns what reads them. A first argument is the policy directory too.

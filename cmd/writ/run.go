@@ -61,8 +61,12 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 			n.close(context.WithoutCancel(ctx))
 		}
 	}()
+	keys, err := openPolicyKeys(config.PolicyKeysFile)
+	if err != nil {
+		return nil, err
+	}
 	if n.pdp, err = policies.Open(ctx, policies.Config{
-		Dir: config.Policies, CoreDir: config.PoliciesCore, Now: now, Deadline: config.PolicyDeadline, Logger: logger,
+		Dir: config.Policies, CoreDir: config.PoliciesCore, Now: now, Deadline: config.PolicyDeadline, Logger: logger, Keys: keys,
 		Audiences: map[string][]string{
 			policies.PlaneRuntime:    {config.Issuer + "/" + policies.PlaneRuntime},
 			policies.PlaneManagement: {config.Issuer + "/" + policies.PlaneManagement},
@@ -95,7 +99,8 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 		MaxStaleness: config.MaxStaleness, PasswordMinimum: config.PasswordMinimum,
 		TemporaryPasswordLife: config.TemporaryPasswordLifetime, Breaches: breaches, Hashed: n.metrics.hashed, HashProcess: c.hashProcess,
 		Local: localIssuer(config.Issuer), Anchor: anchor, CheckpointEntries: config.AuditCheckpointEntries,
-		HashOnly: config.SecretsMode == "hash_only",
+		HashOnly: config.SecretsMode == "hash_only", Policies: n.managedSets(), NewlyAllowed: int64(config.PolicyNewlyAllowed),
+		Replay: n.replay(),
 	}); err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
@@ -122,6 +127,9 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 		Tokens: n.auth, Logger: logger,
 	}); err != nil {
 		return nil, err
+	}
+	if err = n.room.LoadPolicies(ctx); err != nil {
+		return nil, managedRefused(err)
 	}
 	n.metrics.observe(n)
 	if err = n.follower.CatchUp(ctx); err != nil {

@@ -246,6 +246,7 @@ func (n *node) background(ctx context.Context) *sync.WaitGroup {
 	work.Go(func() { n.settle(ctx) })
 	work.Go(func() { n.pdp.Watch(ctx) })
 	work.Go(func() { n.room.Run(ctx) })
+	work.Go(func() { n.room.RunPolicies(ctx) })
 	work.Go(func() { n.room.RunCheckpoints(ctx, n.config.AuditCheckpointInterval) })
 	work.Go(func() {
 		n.follower.Run(ctx, n.config.PollInterval, func(err error) {

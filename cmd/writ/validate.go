@@ -66,6 +66,12 @@ func (c *Config) validate(origins map[string]string) configError {
 			wrong(key, "%s is not a directory; create it, or leave the key out for the embedded set", dir)
 		}
 	}
+	if _, err := openPolicyKeys(c.PolicyKeysFile); err != nil {
+		problems = append(problems, err.Error())
+	}
+	if c.PolicyNewlyAllowed < 0 {
+		wrong("policy_newly_allowed", "%d is less than 0", c.PolicyNewlyAllowed)
+	}
 	if _, err := parseProxies(c.TrustedProxies); err != nil {
 		wrong("trusted_proxies", "%s; list the proxies in front of this server, separated by commas", err)
 	}

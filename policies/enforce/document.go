@@ -128,11 +128,18 @@ func (b *describer) begin(method, path string, shape *Shape) *draft {
 	if shape == nil {
 		shape = &Shape{}
 	}
+	path, rest := strings.CutSuffix(path, restMark+"}")
+	if rest {
+		path += "}"
+	}
 	d := &draft{
 		describer: b, shape: shape, replies: map[string]any{},
 		o: Operation{ID: operationID(method, path), Method: method, Path: path, Summary: shape.Summary, Tag: tagOf(path)},
 	}
 	d.raw = map[string]any{"operationId": d.o.ID, "summary": shape.Summary, "tags": []any{d.o.Tag}}
+	if rest {
+		d.raw["x-writ-rest"] = true // OpenAPI has no parameter that stands for several segments
+	}
 	return d
 }
 
@@ -222,7 +229,8 @@ func named(p Parameter, name string) Parameter {
 func (d *draft) parameters(row Route) {
 	for segment := range strings.SplitSeq(row.Path, "/") {
 		if name, ok := strings.CutPrefix(segment, "{"); ok {
-			d.o.Parameters = append(d.o.Parameters, Place{Parameter: Parameter{Name: strings.TrimSuffix(name, "}"), Required: true}, In: "path"})
+			name = strings.TrimSuffix(strings.TrimSuffix(name, "}"), restMark)
+			d.o.Parameters = append(d.o.Parameters, Place{Parameter: Parameter{Name: name, Required: true}, In: "path"})
 		}
 	}
 	for _, name := range row.Query {

@@ -159,7 +159,8 @@ func (m *mount) register(method, path string, plane Plane, handler gin.HandlerFu
 	return nil
 }
 
-// ginPath turns {id} into :id. gin allows one wildcard per segment and lets it begin at any colon, so a template must not have one.
+// ginPath turns {id} into :id and a last {path...} into *path. gin allows one wildcard per segment and lets it begin at any colon, so a
+// template must not have one.
 func ginPath(path string) (string, error) {
 	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, ":*") {
 		return "", errors.New("a path begins with a slash and has neither ':' nor '*'")
@@ -169,13 +170,23 @@ func ginPath(path string) (string, error) {
 		inner, opened := strings.CutPrefix(segment, "{")
 		name, closed := strings.CutSuffix(inner, "}")
 		switch {
-		case opened && closed && name != "" && !strings.ContainsAny(name, "{}"):
+		case opened && closed && i == len(segments)-1 && isRest(name):
+			segments[i] = "*" + strings.TrimSuffix(name, restMark)
+		case opened && closed && name != "" && !strings.ContainsAny(name, "{}."):
 			segments[i] = ":" + name
 		case strings.ContainsAny(segment, "{}"):
 			return "", errors.New("a parameter is a whole segment: /{name}")
 		}
 	}
 	return strings.Join(segments, "/"), nil
+}
+
+// restMark ends the name of a parameter that stands for all segments that follow.
+const restMark = "..."
+
+func isRest(name string) bool {
+	name, rest := strings.CutSuffix(name, restMark)
+	return rest && name != "" && !strings.ContainsAny(name, "{}.")
 }
 
 // unambiguous refuses paths that a router and a rule could read in two ways, before anything is matched: encoded slashes and
@@ -208,7 +219,11 @@ func (m *mount) refuseHTTP(w http.ResponseWriter, r *http.Request, err error) {
 func (m *mount) planeOf(path string) Plane {
 	segments := strings.Split(path, "/")
 	for _, p := range m.planes {
-		if slices.EqualFunc(p.segments, segments, func(template, segment string) bool {
+		given := segments
+		if last := len(p.segments) - 1; strings.HasSuffix(p.segments[last], restMark+"}") && len(given) > last {
+			given = given[:last+1]
+		}
+		if slices.EqualFunc(p.segments, given, func(template, segment string) bool {
 			return template == segment || strings.HasPrefix(template, "{")
 		}) {
 			return p.plane
@@ -278,7 +293,7 @@ func params(c *gin.Context) map[string]string {
 	}
 	named := make(map[string]string, len(c.Params))
 	for _, p := range c.Params {
-		named[p.Key] = p.Value
+		named[p.Key] = strings.TrimPrefix(p.Value, "/") // gin begins the rest of a path with its slash
 	}
 	return named
 }
@@ -295,7 +310,11 @@ func (m *mount) admit(ctx context.Context, w http.ResponseWriter, req *Request, 
 	if err := readQuery(req, plane, row); err != nil {
 		return err
 	}
-	return readBody(w, req, row, m.config.MaxBody)
+	limit := m.config.MaxBody
+	if row.MaxBody > 0 {
+		limit = row.MaxBody
+	}
+	return readBody(w, req, row, limit)
 }
 
 func readQuery(req *Request, plane Plane, row Route) error {

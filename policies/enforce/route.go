@@ -11,7 +11,8 @@ import (
 // Route is one row of a room's surface.
 type Route struct {
 	Method string
-	// Path is a template such as "/v1/users/{id}/password/reset"; a parameter is a whole segment.
+	// Path is a template such as "/v1/users/{id}/password/reset"; a parameter is a whole segment. The last one may be {name...}: it
+	// stands for all segments that follow, of which there is at least one.
 	Path string
 	// Entrypoint, Type and Action say which question a request of this row asks. Type and Action must be in the catalogue.
 	Entrypoint policies.Entrypoint
@@ -21,8 +22,9 @@ type Route struct {
 	Obligations []string
 	// Query names the query parameters the row knows; any other, or one given twice, is 400.
 	Query []string
-	// Body says what body the row reads.
-	Body Body
+	// Body says what body the row reads; MaxBody is how large it may be, 0 for what the listener takes.
+	Body    Body
+	MaxBody int64
 	// Shape says what the row reads and replies.
 	Shape *Shape
 	// Resolve parses and loads. It fails only as a protocol error; what the caller may do is not its business.

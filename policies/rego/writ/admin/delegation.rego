@@ -390,8 +390,8 @@ appointed if {
 # METADATA
 # title: Concerning everybody
 # description: |
-#   The request is about every identity, also those that the caller does not dominate: all tokens are revoked, or the
-#   verifiers of passwords and secrets leave.
+#   The request is about every identity, also those that the caller does not dominate: all tokens are revoked, the
+#   verifiers of passwords and secrets leave, or other rules say what everybody may do here.
 # labels:
 #   rule: admin.sweeping
 # scope: document
@@ -400,6 +400,24 @@ default sweeping := false
 sweeping if revoking_everybody
 
 sweeping if input.resource.type == "iam/verifiers"
+
+sweeping if replacing_core
+
+# METADATA
+# title: Replacing the core
+# description: |
+#   The policies that are to serve bring other rules of the core than those that serve, or other settings, which say among
+#   other things who is an administrator.
+# labels:
+#   rule: admin.replacing_core
+# scope: document
+default replacing_core := false
+
+replacing_core if {
+	input.resource.type == "policies"
+	some part in ["core", "settings"]
+	input.resource.changes[part]
+}
 
 # METADATA
 # title: Revoking the tokens of everybody
