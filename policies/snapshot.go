@@ -26,9 +26,12 @@ type snapshot struct {
 	compiler *ast.Compiler
 	queries  map[Entrypoint]rego.PreparedEvalQuery
 	// options are the same for every evaluation: no metrics, the one transaction, the result as a term.
-	options  []rego.EvalOption
-	masks    []string // the author's: JSON pointers into the input
-	loadedAt time.Time
+	options []rego.EvalOption
+	masks   []string // the author's: JSON pointers into the input
+	// publications are what application folders publish beside the fixed entrypoints; partial is the transaction that filters are made in.
+	publications map[Entrypoint]*publication
+	partial      storage.Transaction
+	loadedAt     time.Time
 }
 
 func entrypoints() []Entrypoint {
@@ -50,16 +53,25 @@ func newSnapshot(ctx context.Context, s *set, compiler *ast.Compiler) (*snapshot
 	if err != nil {
 		return nil, err
 	}
-	sn := &snapshot{set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, 6), masks: s.masks()}
+	published, problems := s.publications(compiler)
+	if len(problems) > 0 {
+		return nil, &problemError{problems}
+	}
+	sn := &snapshot{
+		set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, 6), masks: s.masks(),
+		publications: published, partial: txn,
+	}
+	common := []func(*rego.Rego){rego.Compiler(compiler), rego.Transaction(txn), rego.StrictBuiltinErrors(true)}
+	whole := append(slices.Clone(common), rego.Store(wholeStore{store}))
 	for _, e := range entrypoints() {
-		query, err := rego.New(
-			rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(e.resultRef())))),
-			rego.Compiler(compiler), rego.Store(wholeStore{store}), rego.Transaction(txn), rego.StrictBuiltinErrors(true),
-		).PrepareForEval(ctx)
+		query, err := prepareDocument(ctx, e.resultRef(), whole)
 		if err != nil {
 			return nil, fmt.Errorf("entrypoint %s: %w", e, err)
 		}
 		sn.queries[e] = query
+	}
+	if err := sn.prepare(ctx, whole, append(slices.Clone(common), rego.Store(store))); err != nil {
+		return nil, err
 	}
 	sn.options = []rego.EvalOption{
 		rego.EvalMetrics(metrics.NoOp()), rego.EvalTransaction(txn), rego.EvalBaseCache(dataCache{data}),
@@ -104,7 +116,11 @@ func (s *snapshot) eval(ctx context.Context, e Entrypoint, options []rego.EvalOp
 	if !ok {
 		return nil, fmt.Errorf("no entrypoint %q", e)
 	}
-	results, err := query.Eval(ctx, options...)
+	return single(query.Eval(ctx, options...))
+}
+
+// single is exactly one defined value of an evaluation.
+func single(results rego.ResultSet, err error) (ast.Value, error) {
 	if err != nil {
 		return nil, err
 	}
