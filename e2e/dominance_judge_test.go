@@ -19,13 +19,16 @@ type attempt struct {
 	next         state
 	changes      []string
 	forced       bool
-	secretsLeft  int      // after a change of secrets
-	late         string   // what stands in the way of who may do it: a status in use, a cycle
-	several      bool     // a bulk; before is the sum
-	includes     bool     // the caller, in a bulk
-	places       []string // the tenants of a bulk
-	hidden       bool     // of a bulk one is missing or out of sight
-	status       []string // of me: what is named and is nobody's own
+	secretsLeft  int        // after a change of secrets
+	late         string     // what stands in the way of who may do it: a status in use, a cycle
+	several      bool       // a bulk; before is the sum
+	includes     bool       // the caller, in a bulk
+	places       []string   // the tenants of a bulk
+	hidden       bool       // of a bulk one is missing or out of sight
+	status       []string   // of me: what is named and is nobody's own
+	parts        []*attempt // of an import: the change of each object, its next being that of all
+	plan         bool       // it only says what it would do
+	pointer      string     // of a part: where it stands
 	// done brings the model up to what the reply says; nil if nothing but next.
 	done func(reply)
 }
@@ -38,6 +41,9 @@ func (a *attempt) String() string {
 
 // judge says why the attempt must be refused, and why it may be: the second are also grants that only together cover what is wanted.
 func (s state) judge(u *universe, a *attempt) (must, may []string) {
+	if a.parts != nil {
+		return s.judgeBatch(u, a)
+	}
 	refuse := func(when bool, why string) {
 		if when {
 			must, may = append(must, why), append(may, why)
@@ -57,12 +63,15 @@ func (s state) judge(u *universe, a *attempt) (must, may []string) {
 		refuse(confined != "" && (a.tenant == "" || moves && a.arrival == ""), "system_level_readonly")
 		refuse(!allowed(a.action), "not_granted")
 		refuse(a.kind == "applications" && s.rightsChanged(a) && !(allowed("write") && allowed("write_scopes")), "not_granted")
-		places := append([]string{a.arrival}, a.places...)
+		places := slices.Clone(a.places)
 		if !a.several {
 			places = append(places, a.tenant)
 		}
-		for _, place := range places {
-			refuse(a.kind != "sessions" && a.kind != "tenants" && !s.tenantEnabled(place), "tenant_disabled")
+		if a.kind != "sessions" && a.kind != "tenants" {
+			refuse(!a.next.tenantEnabled(a.arrival), "tenant_disabled")
+			for _, place := range places {
+				refuse(!s.tenantEnabled(place), "tenant_disabled")
+			}
 		}
 		if a.forced && (a.kind == "roles" || a.kind == "groups") {
 			for _, holder := range s.holders(a.before) {
@@ -266,7 +275,7 @@ func (s state) givesAway(a *attempt, full bool) string {
 	}
 	for kind, lists := range map[string][2][]string{"roles/": {roles, a.after.roles}, "groups/": {groups, a.after.groups}} {
 		for _, id := range lists[1] {
-			if t := s[kind+id]; t != nil && !slices.Contains(lists[0], id) && t.tenant != "" && t.tenant != confined {
+			if t := a.next[kind+id]; t != nil && !slices.Contains(lists[0], id) && t.tenant != "" && t.tenant != confined {
 				return "a reference to " + t.path() + " of another tenant"
 			}
 		}

@@ -11,7 +11,7 @@ import (
 // alone: rights are sets of concrete points (tenant, resource, action, instant), and within is set inclusion.
 
 // bits is a set of points.
-type bits [36]uint64
+type bits [38]uint64
 
 func (b *bits) add(o bits) {
 	for i := range b {
@@ -65,7 +65,7 @@ func yearly(year int) string { return fmt.Sprintf("%d-01-01T00:00:00Z", year) }
 
 var (
 	dominanceResources = []string{
-		"iam/users", "iam/users/x", "iam/applications", "iam/applications/x", "iam/roles", "iam/groups", "iam/tenants", "iam/sessions",
+		"iam/users", "iam/users/x", "iam/applications", "iam/applications/x", "iam/roles", "iam/groups", "iam/tenants", "iam/sessions", "iam/imports",
 		"tokens", "keys", "shop", "shop/1", "shop/den", "fresh",
 	}
 	dominanceActions = []string{"read", "write", "delete", "write_scopes", "reset_password", "reveal", "revoke_all", "buy"}

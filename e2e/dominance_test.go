@@ -43,14 +43,15 @@ func TestSeedG07DominanceEverywhere(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) { (&play{t: rt, s: s, fixed: fixed, tally: total}).run() })
 		})
 	}
-	t.Logf("%d actions in %s: %d accepted, %d refused, %d of them for more than the want of the right; %d lists; %d sent again", total.actions,
-		time.Since(begun).Round(time.Second), total.accepted, total.refused, total.strict, total.lists, total.late)
+	t.Logf("%d actions in %s: %d accepted, %d refused, %d of them for more than the want of the right; %d lists; %d objects imported, %d plans; %d sent again",
+		total.actions, time.Since(begun).Round(time.Second), total.accepted, total.refused, total.strict, total.lists, total.imported, total.plans,
+		total.late)
 	if total.late > total.actions/20 {
 		t.Errorf("%d requests came too late", total.late)
 	}
-	if total.accepted < total.actions/10 || total.strict < total.actions/20 || total.lists == 0 {
-		t.Errorf("%d of %d actions were accepted, %d refused for more than the want of the right, %d lists read: they say little",
-			total.accepted, total.actions, total.strict, total.lists)
+	if total.accepted < total.actions/10 || total.strict < total.actions/20 || total.lists == 0 || total.imported < total.actions/100 || total.plans == 0 {
+		t.Errorf("%d of %d actions were accepted, %d refused for more than the want of the right, %d lists read, %d objects imported: they say little",
+			total.accepted, total.actions, total.strict, total.lists, total.imported)
 	}
 }
 
@@ -97,7 +98,7 @@ func (p *play) run() {
 		"edit a bundle again": p.acting(p.editBundle), "make a bundle": p.acting(p.makeBundle), "delete a bundle": p.acting(p.deleteBundle),
 		"edit a tenant": p.acting(p.editTenant), "make or delete a tenant": p.acting(p.remakeTenant), "oneself": p.acting(p.editOneself),
 		"the own secret": p.acting(p.replaceOwnSecret), "read a list": p.acting(p.readList), "a token": p.acting(p.narrow),
-		"what owners do": p.acting(p.ownersOnly), "a dead token": p.acting(p.useDead),
+		"import a batch": p.acting(p.importSeveral), "import again": p.acting(p.importSeveral), "what owners do": p.acting(p.ownersOnly), "a dead token": p.acting(p.useDead),
 	})
 	p.compare()
 }
@@ -252,6 +253,9 @@ func (p *play) change(t *thing, body object, parts ...string) {
 		default:
 			body["suspended_at"] = yearly(2020)
 		}
+	case "enabled":
+		t.active = pickOf(p, "enabled", true, true, false)
+		body[part] = t.active
 	case "addresses":
 		t.addresses = pickOf(p, "limited", true, false)
 		body[part] = nil
@@ -344,13 +348,18 @@ func (p *play) about(c *caller, action string, before, after *thing) *attempt {
 		if after.kind != "tenants" {
 			a.arrival = after.tenant
 		}
-		if slices.ContainsFunc(after.grants, func(g right) bool {
-			return g.tenant != "" && g.tenant != "*" && p.is["tenants/"+g.tenant] == nil
-		}) {
-			a.late = "unknown_tenant"
-		}
+		p.unknownTenants(a)
 	}
 	return a
+}
+
+// unknownTenants says where a grant names a tenant that will not be there.
+func (p *play) unknownTenants(a *attempt) {
+	if slices.ContainsFunc(a.after.grants, func(g right) bool {
+		return g.tenant != "" && g.tenant != "*" && a.next["tenants/"+g.tenant] == nil
+	}) {
+		a.late = "unknown_tenant"
+	}
 }
 
 func (p *play) target(label string, kinds ...string) *thing {
@@ -361,14 +370,19 @@ func (p *play) target(label string, kinds ...string) *thing {
 	return pickOf(p, label, things...)
 }
 
-var identityParts = []string{"text", "grants", "grants", "roles", "groups", "tenant", "window", "status", "addresses"}
+var (
+	identityParts    = []string{"text", "grants", "grants", "roles", "groups", "tenant", "window", "status", "addresses"}
+	applicationParts = append(slices.Clone(identityParts), "scopes", "grant_types")
+	roleParts        = []string{"text", "grants", "grants", "inherits", "tenant"}
+	groupParts       = []string{"text", "roles", "roles", "tenant"}
+)
 
 func (p *play) editIdentity(c *caller) {
 	before := p.target("target", "users", "applications")
 	after, body := before.copied(), object{}
 	parts := identityParts
 	if before.kind == "applications" {
-		parts = append(slices.Clone(parts), "scopes", "grant_types")
+		parts = applicationParts
 	}
 	for range rapid.IntRange(1, 2).Draw(p.t, "changes") {
 		p.change(after, body, parts...)
@@ -523,9 +537,9 @@ func (p *play) editBundle(c *caller) {
 	before := p.target("bundle", "roles", "groups")
 	after, body := before.copied(), object{}
 	if before.kind == "roles" {
-		p.change(after, body, "text", "grants", "grants", "inherits", "tenant")
+		p.change(after, body, roleParts...)
 	} else {
-		p.change(after, body, "text", "roles", "roles", "tenant")
+		p.change(after, body, groupParts...)
 	}
 	a := p.about(c, "write", before, after)
 	a.method, a.body = pickOf(p, "method", "PATCH", "PUT"), body
@@ -535,7 +549,7 @@ func (p *play) editBundle(c *caller) {
 
 // cycle says where a role would inherit itself.
 func (p *play) cycle(a *attempt) {
-	if a.after.kind == "roles" && slices.Contains(p.is.expand(a.after.roles...), a.after.id) {
+	if a.after.kind == "roles" && slices.Contains(a.next.expand(a.after.roles...), a.after.id) {
 		a.late = "role_cycle"
 	}
 }
@@ -580,12 +594,7 @@ func (p *play) deleteBundle(c *caller) {
 func (p *play) editTenant(c *caller) {
 	before := p.target("tenant", "tenants")
 	after, body := before.copied(), object{}
-	if p.chance("enable or disable", 50) {
-		after.active = pickOf(p, "enabled", true, true, false)
-		body["enabled"] = after.active
-	} else {
-		p.change(after, body, "text")
-	}
+	p.change(after, body, "text", "enabled")
 	a := p.about(c, "write", before, after)
 	a.method, a.body = "PATCH", body
 	p.try(a)

@@ -45,7 +45,7 @@ const (
 )
 
 // tally counts what was tried.
-type tally struct{ actions, accepted, refused, lists, strict, late int }
+type tally struct{ actions, accepted, refused, lists, strict, late, imported, plans int }
 
 // call does one request. On a busy machine a decision may come too late, which says nothing: the request is sent again.
 func (p *play) call(method, path, auth string, body any) reply {
@@ -205,6 +205,9 @@ func (p *play) body(t *thing) object {
 		o["tenant"] = t.tenant
 	}
 	switch t.kind {
+	case "tenants":
+		o["name"] = t.text
+		return o
 	case "roles":
 		o["grants"], o["inherits"] = grants, texts(t.roles)
 		return o
@@ -282,7 +285,8 @@ func (p *play) mint(c *caller) {
 	switch pickOf(p, "a token", "all", "scopes", "tenant") {
 	case "scopes":
 		form.Set("scope", strings.Join(rapid.SliceOfNDistinct(rapid.SampledFrom([]string{
-			"iam/users:write", "iam/users:read", "iam/applications:*", "iam/roles:*", "iam/groups:write", "iam:*", "shop:*", "shop:read", "*:*",
+			"iam/users:write", "iam/users:read", "iam/applications:*", "iam/roles:*", "iam/groups:write", "iam/imports:write", "iam:*", "shop:*", "shop:read",
+			"*:*",
 		}), 1, 4, rapid.ID[string]).Draw(p.t, "scopes"), " "))
 	case "tenant":
 		narrow.tenant = pickOf(p, "tenant of the token", p.u.tenants[2:4]...)
@@ -323,7 +327,7 @@ func (p *play) grants(label string) []right {
 func (p *play) grant(label string) right {
 	permission := pickOf(p, label+": grant", "iam/users:read", "iam/users:write", "iam/users:*", "iam/applications:write",
 		"iam/applications:write_scopes", "iam/applications:*", "iam/applications:reveal", "iam/roles:write", "iam/roles:*", "iam/groups:*",
-		"iam/tenants:write", "iam/tenants:*", "iam/sessions:delete", "iam/sessions:*", "iam:*", "shop:read", "shop:buy", "shop:*", "shop/1:read",
+		"iam/tenants:write", "iam/tenants:*", "iam/sessions:delete", "iam/sessions:*", "iam/imports:write", "iam:*", "shop:read", "shop:buy", "shop:*", "shop/1:read",
 		"shop/1:*", "*:read", "*:*")
 	at := strings.LastIndexByte(permission, ':')
 	g := right{resource: permission[:at], action: permission[at+1:]}

@@ -121,6 +121,8 @@ func TestB10AFileIsPlannedImportedAndExported(t *testing.T) {
 	d.want(d.imports(file), "created 6, changed 0, unchanged 0, skipped 0, left out 0")
 	d.want(d.imports(file), "created 0, changed 0, unchanged 6, skipped 0, left out 0")
 	c.get("/v1/groups/g").wantStatus(200).want("/roles/0", "ops:lead")
+	c.post("/v1/import", object{"dry_run": true, "groups": list{object{"id": "g", "name": "Other", "roles": list{}}}}).wantStatus(200).
+		want("/items/0/changes/0/to", "Other").want("/items/0/changes/1/from/0", "ops:lead")
 
 	changed := d.file("changed.yaml", strings.Replace(office(""), "name: Billing", "name: Invoices", 1))
 	plan := d.run(0, "import", changed, "--dry-run").Stdout

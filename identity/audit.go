@@ -40,6 +40,8 @@ type audit struct {
 	timeout time.Duration
 	// witness is told of each entry that was written.
 	witness *witness
+	// refusals bounds how many refusals of one caller are entries.
+	refusals refusals
 
 	turn  chan struct{} // holds the one that may write to the node's own chain; a wait for it can end
 	chain string
@@ -75,9 +77,10 @@ func canonical(e *storage.AuditEntry) ([]byte, error) {
 		Chain, Time, Event, Actor, OnBehalf, Action, Target, Outcome, Reason, DecisionID, PolicyRevision, RequestID string
 		Seq, FromVersion, ToVersion                                                                                 int64
 		Tenant                                                                                                      storage.TenantID `json:",omitempty"`
+		LeftOut                                                                                                     int64            `json:",omitempty"`
 	}{
 		e.Chain, storage.Time(e.Time).Format(time.RFC3339Nano), e.Event, e.Actor, e.OnBehalf, e.Action, e.Target, e.Outcome, e.Reason,
-		e.DecisionID, e.PolicyRevision, e.RequestID, e.Seq, e.FromVersion, e.ToVersion, e.Tenant,
+		e.DecisionID, e.PolicyRevision, e.RequestID, e.Seq, e.FromVersion, e.ToVersion, e.Tenant, e.LeftOut,
 	})
 }
 

@@ -32,6 +32,7 @@ type AuditLine struct {
 	RequestID      string           `json:"request_id,omitempty"`
 	FromVersion    int64            `json:"from_version,omitempty"`
 	ToVersion      int64            `json:"to_version,omitempty"`
+	LeftOut        int64            `json:"left_out,omitempty"`
 	Prev           string           `json:"prev"`
 	Hash           string           `json:"hash"`
 }
@@ -40,7 +41,7 @@ func viewAudit(e *storage.AuditEntry) AuditLine {
 	return AuditLine{
 		Chain: e.Chain, Seq: e.Seq, Time: storage.Time(e.Time), Event: e.Event, Actor: e.Actor, OnBehalf: e.OnBehalf, Action: e.Action,
 		Target: e.Target, Tenant: e.Tenant, Outcome: e.Outcome, Reason: e.Reason, DecisionID: e.DecisionID, PolicyRevision: e.PolicyRevision,
-		RequestID: e.RequestID, FromVersion: e.FromVersion, ToVersion: e.ToVersion, Prev: e.Prev, Hash: e.Hash,
+		RequestID: e.RequestID, FromVersion: e.FromVersion, ToVersion: e.ToVersion, LeftOut: e.LeftOut, Prev: e.Prev, Hash: e.Hash,
 	}
 }
 
@@ -49,7 +50,7 @@ func (l AuditLine) Entry() *storage.AuditEntry {
 	e := &storage.AuditEntry{
 		Chain: l.Chain, Seq: l.Seq, Time: l.Time, Event: l.Event, Actor: l.Actor, OnBehalf: l.OnBehalf, Action: l.Action, Target: l.Target,
 		Tenant: l.Tenant, Outcome: l.Outcome, Reason: l.Reason, DecisionID: l.DecisionID, PolicyRevision: l.PolicyRevision,
-		RequestID: l.RequestID, FromVersion: l.FromVersion, ToVersion: l.ToVersion, Prev: l.Prev, Hash: l.Hash,
+		RequestID: l.RequestID, FromVersion: l.FromVersion, ToVersion: l.ToVersion, LeftOut: l.LeftOut, Prev: l.Prev, Hash: l.Hash,
 	}
 	e.ID = storage.AuditID(l.Chain, l.Seq)
 	return e

@@ -169,7 +169,7 @@ func TestALineOfTheAuditIsTheEntry(t *testing.T) {
 	must(t, json.Unmarshal(raw, &members))
 	allowed := []string{
 		"chain", "seq", "time", "event", "actor", "on_behalf_of", "action", "target", "tenant", "outcome", "reason", "decision_id",
-		"policy_revision", "request_id", "from_version", "to_version", "prev", "hash",
+		"policy_revision", "request_id", "from_version", "to_version", "left_out", "prev", "hash",
 	}
 	for name := range members {
 		if !slices.Contains(allowed, name) {

@@ -44,13 +44,16 @@ func (r *Room) bulkDelete(ctx context.Context, req *enforce.Request) (enforce.Re
 	w.target = "applications/" + strings.Join(ids, ",")
 	w.many, w.deletes = true, true
 	found := make([]*storage.Application, 0, len(ids))
+	targets := map[storage.TenantID][]string{}
 	named := &namedDetail{Tenants: map[string]bool{}}
 	for _, id := range ids {
 		if e := r.directory.application(id); e != nil {
 			found = append(found, e.application)
 			named.Tenants[string(e.application.Tenant)] = true
+			targets[e.application.Tenant] = append(targets[e.application.Tenant], "applications/"+id)
 		}
 	}
+	w.parts = partsOf(targets)
 	named.Missing = len(found) < len(ids)
 	w.question.Resource = r.sum(req, v, found)
 	w.detail.Named = named

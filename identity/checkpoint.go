@@ -204,8 +204,12 @@ func (r *Room) RunCheckpoints(ctx context.Context, every time.Duration) {
 }
 
 // Checkpoint signs how far the chains are and writes that to the store and to the anchor, if anything was audited since the last time.
-// A checkpoint is evidence and no permission: where it fails, the node serves on, says so and tries again.
+// A checkpoint is evidence and no permission: where it fails, the node serves on, says so and tries again. Refusals that were only
+// counted are written down first, so that no count is older than the last checkpoint.
 func (r *Room) Checkpoint(ctx context.Context) error {
+	if err := r.audit.tellRefusals(ctx, false); err != nil {
+		return err
+	}
 	w := r.audit.witness
 	w.mu.Lock()
 	defer w.mu.Unlock()

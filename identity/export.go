@@ -42,7 +42,7 @@ func (r *Room) exportVerifiers(_ context.Context, req *enforce.Request) (enforce
 		return enforce.Resolved{}, enforce.BadRequest("unknown_value", "/kind", "want user or application")
 	}
 	v := standing{r.directory}
-	w := &write{action: "iam/verifiers:export", target: "verifiers/" + in.Kind, many: true}
+	w := &write{action: actionExportVerifiers, target: "verifiers/" + in.Kind, many: true}
 	w.question.Resource = resource(v, "", "", true)
 	w.detail.Conditional = true // nothing changes that has a version
 	w.question.Resource.AfterDetail = w.detail.json()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/pbkdf2"
 	"crypto/sha256"
+	"strconv"
 	"time"
 
 	"github.com/writ-authz/writ/storage"
@@ -118,4 +119,27 @@ func (r *Room) SharedRights() int {
 	r.directory.shared.mu.Lock()
 	defer r.directory.shared.mu.Unlock()
 	return len(r.directory.shared.sets)
+}
+
+const (
+	RefusalBurst      = refusalBurst
+	MaxRefusedCallers = maxRefusedCallers
+)
+
+// FloodOfRefusals refuses many callers in many tenants at one instant, and returns how many get an entry and how many all entries tell
+// of at the end.
+func FloodOfRefusals(now time.Time, callers, tenants int) (written, told int64) {
+	var r refusals
+	for caller := range callers {
+		for tenant := range tenants {
+			e := &storage.AuditEntry{Actor: "user:" + strconv.Itoa(caller), Tenant: storage.TenantID(strconv.Itoa(tenant))}
+			if r.admit(e, now) {
+				written, told = written+1, told+1+e.LeftOut
+			}
+		}
+	}
+	for _, e := range r.take(now, true) {
+		told += 1 + e.LeftOut
+	}
+	return written, told
 }

@@ -69,6 +69,17 @@ func leave[V comparable](index map[storage.RoleKey]map[V]bool, keys []storage.Ro
 // candidates returns all roles and groups that may give everything in a view of the mirror in which these are different. A role gives it
 // by a grant of its own, or by what it inherits: so it is in the index, or different, or an heir of such a one over roles that are not.
 func (g *givers) candidates(roles []storage.RoleKey, groups []storage.GroupID) ([]storage.RoleKey, []storage.GroupID) {
+	foundRoles, foundGroups := g.heirsOf(append(keysOf(g.direct), roles...))
+	for _, id := range groups {
+		if !slices.Contains(foundGroups, id) {
+			foundGroups = append(foundGroups, id)
+		}
+	}
+	return foundRoles, foundGroups
+}
+
+// heirsOf returns the roles with all that inherit one of them, and the groups that carry any of those.
+func (g *givers) heirsOf(roles []storage.RoleKey) ([]storage.RoleKey, []storage.GroupID) {
 	foundRoles, foundGroups := map[storage.RoleKey]bool{}, map[storage.GroupID]bool{}
 	var visit func(storage.RoleKey)
 	visit = func(key storage.RoleKey) {
@@ -83,14 +94,8 @@ func (g *givers) candidates(roles []storage.RoleKey, groups []storage.GroupID) (
 			visit(heir)
 		}
 	}
-	for key := range g.direct {
-		visit(key)
-	}
 	for _, key := range roles {
 		visit(key)
-	}
-	for _, id := range groups {
-		foundGroups[id] = true
 	}
 	return keysOf(foundRoles), keysOf(foundGroups)
 }

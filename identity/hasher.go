@@ -31,9 +31,10 @@ const (
 type hasher struct {
 	rand io.Reader
 	now  func() time.Time
-	// hashed is told what each hash took.
-	hashed func(time.Duration)
-	slots  chan struct{}
+	// hashed is told what each hash took, which elsewhere computes.
+	hashed    func(time.Duration)
+	elsewhere *hashers
+	slots     chan struct{}
 	// inside counts those that hash or wait, room is the most of them.
 	inside, room atomic.Int64
 	decoy        phc
@@ -43,11 +44,12 @@ type hasher struct {
 	holdBack time.Duration
 }
 
-func newHasher(rand io.Reader, now func() time.Time, hashed func(time.Duration)) (*hasher, error) {
+func newHasher(c Config) (*hasher, error) {
+	rand, hashed := c.Rand, c.Hashed
 	if hashed == nil {
 		hashed = func(time.Duration) {}
 	}
-	h := &hasher{rand: rand, now: now, hashed: hashed, slots: make(chan struct{}, runtime.GOMAXPROCS(0)), decoy: emptyPHC(), holdBack: holdBack}
+	h := &hasher{rand: rand, now: c.Now, hashed: hashed, elsewhere: &hashers{open: c.HashProcess, logger: c.Logger}, slots: make(chan struct{}, runtime.GOMAXPROCS(0)), decoy: emptyPHC(), holdBack: holdBack}
 	h.room.Store(h.places(leastQueue))
 	if _, err := io.ReadFull(rand, h.decoy.salt); err != nil {
 		return nil, fmt.Errorf("make the decoy: %w", err)
@@ -62,24 +64,24 @@ func newHasher(rand io.Reader, now func() time.Time, hashed func(time.Duration))
 func (h *hasher) places(queue int64) int64 { return int64(cap(h.slots)) * (1 + queue) }
 
 // run computes one slow hash when there is room.
-func (h *hasher) run(ctx context.Context, hash func()) error {
+func (h *hasher) run(ctx context.Context, job slowHash) (slowHashed, error) {
 	if !h.enter() {
 		h.full.Add(1)
 		h.hold(ctx)
-		return fmt.Errorf("the password pool is full: %w", storage.ErrUnavailable)
+		return slowHashed{}, fmt.Errorf("the password pool is full: %w", storage.ErrUnavailable)
 	}
 	defer h.inside.Add(-1)
 	select {
 	case h.slots <- struct{}{}:
 		defer func() { <-h.slots }()
 	case <-ctx.Done():
-		return fmt.Errorf("wait for the password pool: %w", errors.Join(ctx.Err(), storage.ErrUnavailable))
+		return slowHashed{}, fmt.Errorf("wait for the password pool: %w", errors.Join(ctx.Err(), storage.ErrUnavailable))
 	}
 	h.hashes.Add(1)
 	started := h.now()
-	hash()
+	done, err := h.elsewhere.compute(job)
 	h.hashed(h.now().Sub(started))
-	return nil
+	return done, err
 }
 
 // hold lets a refusal wait, at the cost of nothing but memory: a flood of those who try again at once would take with refusals what
@@ -115,25 +117,24 @@ func (h *hasher) make(ctx context.Context, secret string) (string, error) {
 	if _, err := io.ReadFull(h.rand, p.salt); err != nil {
 		return "", fmt.Errorf("make a salt: %w", err)
 	}
-	if err := h.run(ctx, func() { p.hash = p.of(secret) }); err != nil {
+	done, err := h.run(ctx, slowHash{Make: true, Verifier: p.String(), Secret: []byte(secret)})
+	if err != nil {
 		return "", err
 	}
+	p.hash = done.Hash
 	return p.String(), nil
 }
 
 // verify costs one hash whatever it is given: a verifier that is empty or cannot be read is replaced by the decoy, which no
 // secret fits.
 func (h *hasher) verify(ctx context.Context, text, secret string) (bool, error) {
-	v, err := parseVerifier(text)
+	_, err := parseVerifier(text)
 	known := err == nil
 	if !known {
-		v = h.decoy
+		text = h.decoy.String()
 	}
-	fits := false
-	if err := h.run(ctx, func() { fits = v.fits(secret) }); err != nil {
-		return false, err
-	}
-	return fits && known, nil
+	done, err := h.run(ctx, slowHash{Verifier: text, Secret: []byte(secret)})
+	return done.Fits && known, err
 }
 
 // calibrate measures what a hash takes here, and cuts the queue so that who waits in it waits no longer than longestWait, or than
@@ -142,13 +143,14 @@ func (h *hasher) calibrate(ctx context.Context, logger *slog.Logger) error {
 	fastest := time.Duration(0)
 	for range calibrations {
 		started := h.now()
-		if err := h.run(ctx, func() { h.decoy.fits("") }); err != nil {
+		if _, err := h.run(ctx, slowHash{Verifier: h.decoy.String()}); err != nil {
 			return err
 		}
 		if took := h.now().Sub(started); fastest == 0 || took < fastest {
 			fastest = took
 		}
 	}
+	h.elsewhere.release() // a node that has just started is not asked for passwords yet, and may never be
 	queue := queueFor(fastest)
 	h.room.Store(h.places(queue))
 	cores := cap(h.slots)

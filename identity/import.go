@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -126,10 +127,11 @@ type importVerdict struct {
 	Problem *importProblem `json:"problem,omitempty"`
 }
 
+// fieldChange is a field with its two values, JSON of any kind, null where it has none.
 type fieldChange struct {
-	Field string          `json:"field"`
-	From  json.RawMessage `json:"from"`
-	To    json.RawMessage `json:"to"`
+	Field string `json:"field"`
+	From  any    `json:"from"`
+	To    any    `json:"to"`
 }
 
 type importProblem struct {
@@ -212,6 +214,9 @@ func (r *Room) importMany(ctx context.Context, req *enforce.Request) (enforce.Re
 				return enforce.Reply{}, err
 			}
 			if err := b.judge(ctx, d); err != nil {
+				return enforce.Reply{}, err
+			}
+			if err := b.tellRefused(ctx, d, w); err != nil {
 				return enforce.Reply{}, err
 			}
 			if !in.DryRun {
@@ -818,16 +823,39 @@ func (b *importing) refused(i *importItem, d policies.Decision) {
 	i.late = &denial{decision: d, reasons: d.Reasons, pointer: i.Pointer, detail: detail}
 }
 
-// commonTenant is the tenant of all that changes, where it is one.
-func commonTenant(changing []*importItem) (tenant storage.TenantID, one bool) {
-	for n, i := range changing {
-		of := storage.TenantID(i.w.question.Resource.Tenant)
-		if n > 0 && of != tenant {
-			return "", false
-		}
-		tenant = of
+// byTenant are the targets of items by the tenants that they are in.
+func byTenant(items []*importItem, otherwise string) map[storage.TenantID][]string {
+	targets := map[storage.TenantID][]string{}
+	for _, i := range items {
+		tenant := storage.TenantID(i.w.question.Resource.Tenant)
+		targets[tenant] = append(targets[tenant], orElse(i.target, otherwise))
 	}
-	return tenant, len(changing) > 0
+	return targets
+}
+
+// tellRefused writes down what the caller may not change, in each tenant, also where it was only a plan.
+func (b *importing) tellRefused(ctx context.Context, d policies.Decision, w *write) error {
+	var items []*importItem
+	first := map[storage.TenantID]*denial{}
+	for _, i := range b.items {
+		var refusal *denial
+		if !errors.As(i.late, &refusal) {
+			continue
+		}
+		items = append(items, i)
+		if tenant := storage.TenantID(i.w.question.Resource.Tenant); first[tenant] == nil {
+			first[tenant] = refusal
+		}
+	}
+	targets := byTenant(items, w.target)
+	for _, tenant := range slices.Sorted(maps.Keys(targets)) {
+		entry := entryOf(b.req, d, &write{action: w.action, target: strings.Join(targets[tenant], ","), many: true})
+		entry.Tenant = tenant
+		if err := b.room.refuse(ctx, entry, first[tenant].decision); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // apply commits what changes, or fails with the first object that stands in the way.
@@ -835,16 +863,7 @@ func (b *importing) apply(ctx context.Context, d policies.Decision, w *write) er
 	var changing []*importItem
 	var targets []string
 	for _, i := range b.items {
-		var refusal *denial
 		switch {
-		case errors.As(i.late, &refusal):
-			entry := entryOf(b.req, d, &write{
-				action: w.action, target: orElse(i.target, w.target), question: i.w.question, many: true,
-			})
-			if err := b.room.refuse(ctx, entry, refusal.decision); err != nil {
-				return err
-			}
-			return refusal
 		case i.late != nil:
 			return i.late
 		case i.Outcome == ImportMissing:
@@ -868,9 +887,11 @@ func (b *importing) apply(ctx context.Context, d policies.Decision, w *write) er
 		return nil
 	}
 	entry := entryOf(b.req, d, w)
-	if tenant, one := commonTenant(changing); one { // whose auditors see it then
-		entry.Tenant = tenant
+	tenants := byTenant(changing, w.target)
+	if entry.Tenant = storage.AnyTenant; len(tenants) == 1 { // whose auditors see it then
+		entry.Tenant = storage.TenantID(changing[0].w.question.Resource.Tenant)
 	}
+	w.parts = partsOf(tenants)
 	if err := b.room.commit(ctx, entry, w); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/writ-authz/writ/identity"
 	"github.com/writ-authz/writ/storage"
 )
 
@@ -251,6 +252,55 @@ func TestAnImportIsOneTransactionWithOneAuditPair(t *testing.T) {
 	w.root().post("/v1/import", `{"groups":[{"id":"late","name":"L"}]}`).is(503)
 	w.store.refuse.Store(nil)
 	w.root().get("/v1/groups/late").is(404)
+}
+
+// The auditors of each tenant see what an import changes there, or was not allowed to, and nothing of the other.
+func TestAnImportIsAuditedInEachTenant(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{"acme", "globex"} {
+		w.root().put("/v1/tenants/"+id, `{"name":"T"}`).is(201)
+	}
+	w.application("auditor", `,"grants":[{"tenant":"acme","resource":"audit","action":"read"}]`)
+	const groups = `"groups":[{"id":"plain","name":"P"},{"id":"a1","name":"A","tenant":"acme"},{"id":"b1","name":"B","tenant":"globex"},{"id":"a2","name":"A","tenant":"acme"}]`
+	entries := func(chain string) (texts []string) {
+		for _, e := range w.chain(chain) {
+			if e.Action == "iam/imports:write" {
+				texts = append(texts, strings.TrimSpace(fmt.Sprintf("%s %s @%s %s", e.Event, e.Target, e.Tenant, e.Outcome)))
+			}
+		}
+		return texts
+	}
+	w.application("porter", `,"grants":[{"resource":"iam/imports","action":"write"}]`)
+	porter := w.as("application:porter")
+	plan := porter.post("/v1/import", `{"dry_run":true,`+groups+`}`).is(200)
+	equal(t, "refused by the plan", strings.Count(plan.verdicts(), "refused not_granted"), 4)
+	refused := []string{"outcome groups/plain @ refused", "outcome groups/a1,groups/a2 @acme refused", "outcome groups/b1 @globex refused"}
+	equal(t, "the audit of the plan", strings.Join(entries(w.room.Chain()), "\n"), strings.Join(refused, "\n"))
+	porter.post("/v1/import", `{`+groups+`}`).is(403)
+	equal(t, "and of trying it", strings.Join(entries(w.room.Chain()), "\n"), strings.Join(append(refused, refused...), "\n"))
+
+	w.root().post("/v1/import", `{`+groups+`}`).is(200)
+	equal(t, "what was done, in each", strings.Join(entries(w.room.Chain())[6:], "\n"), strings.Join([]string{
+		"intent groups/plain,groups/a1,groups/b1,groups/a2 @*", "intent groups/plain @", "intent groups/a1,groups/a2 @acme", "intent groups/b1 @globex",
+		"outcome groups/plain @ ok", "outcome groups/a1,groups/a2 @acme ok", "outcome groups/b1 @globex ok",
+	}, "\n"))
+	equal(t, "the outcome of all", strings.Join(entries(identity.AuthorityChain), "\n"), "outcome groups/plain,groups/a1,groups/b1,groups/a2 @* ok")
+	seen := w.as("application:auditor").get("/v1/audit?action=iam/imports:write&target=groups/a2").is(200)
+	if n := strings.Count(seen.body, `"tenant":"acme"`); n != 4 || strings.Contains(seen.body, "groups/b1") {
+		t.Errorf("the auditor of a tenant sees %d entries of it: %s", n, seen.body)
+	}
+	if all := w.root().get("/v1/audit?target=groups/b1").is(200).body; !strings.Contains(all, `"tenant":"*"`) {
+		t.Errorf("the entry of all is not found under each of what it names: %s", all)
+	}
+
+	// Of a change that fails, each tenant's auditors are told so.
+	w.root().post("/v1/import", `{"groups":[{"id":"a3","name":"A","tenant":"acme"},{"id":"b3","name":"B","tenant":"globex"}],
+		"users":[{"username":"x","email":"x@example.com"},{"username":"y","email":"x@example.com"}]}`).is(400)
+	w.user("ada", "")
+	w.root().post("/v1/import", `{"groups":[{"id":"a3","name":"A","tenant":"acme"},{"id":"b3","name":"B","tenant":"globex"}],
+		"users":[{"username":"x","email":"ada@example.com"}]}`).conflict("conflict")
+	got := entries(w.room.Chain())
+	equal(t, "the last entry", got[len(got)-1], "outcome groups/b3 @globex failed")
 }
 
 // A right that is taken away meanwhile is seen: the batch is decided on the state that it is committed on.

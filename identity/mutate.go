@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/writ-authz/writ/policies"
@@ -35,6 +37,8 @@ type write struct {
 	late      error
 	action    string
 	target    string
+	// parts are there where the objects are of several tenants: what the auditors of each see beside the entry of all.
+	parts []auditPart
 	// prepare, if not nil, makes what is slow to make, such as hashes, and holds what is told late against its rules: nobody may cause the
 	// one or hear the other who is not permitted.
 	prepare func(ctx context.Context) error
@@ -44,6 +48,12 @@ type write struct {
 	reply func() enforce.Reply
 	// denied, if not nil, puts another error in the place of a denial.
 	denied func(d policies.Decision) error
+}
+
+// auditPart is what of a change is in one tenant.
+type auditPart struct {
+	tenant storage.TenantID
+	target string
 }
 
 // changeDetail is what single rules need to know of a change besides its facts: input.resource.detail.
@@ -197,19 +207,23 @@ func entryOf(req *enforce.Request, d policies.Decision, w *write) storage.AuditE
 	return e
 }
 
-// refuse writes a refusal down. One that cannot be written is an outage.
+// refuse writes a refusal down, or counts it where the caller is refused too often. One that cannot be written is an outage.
 func (r *Room) refuse(ctx context.Context, e storage.AuditEntry, d policies.Decision) error {
 	e.Event, e.Outcome, e.ToVersion = eventOutcome, outcomeRefused, e.FromVersion
 	if len(d.Reasons) > 0 {
 		e.Reason = d.Reasons[0].Code
 	}
-	return r.audit.append(ctx, e)
+	return r.audit.refused(ctx, e)
 }
 
 // commit is the one path by which authority changes. The order is the property: intent, then the change with its outcome at the
 // sequence that was decided on, then the mirror. It returns enforce.ErrRetry if the sequence moved; nothing was changed then.
 func (r *Room) commit(ctx context.Context, entry storage.AuditEntry, w *write) error {
 	done, err := r.Intent(ctx, entry)
+	if err != nil {
+		return err
+	}
+	told, err := r.partIntents(ctx, entry, w.parts)
 	if err != nil {
 		return err
 	}
@@ -233,13 +247,48 @@ func (r *Room) commit(ctx context.Context, entry storage.AuditEntry, w *write) e
 		case errors.Is(err, storage.ErrUnavailable): // it may have been committed: the authority chain has the entry then
 			reason = "unknown"
 		}
-		if auditErr := done(ctx, outcomeFailed, reason); auditErr != nil {
+		if auditErr := errors.Join(done(ctx, outcomeFailed, reason), told(ctx, outcomeFailed, reason)); auditErr != nil {
 			r.config.Logger.WarnContext(ctx, "a failed change was not audited", "error", auditErr)
 		}
 		return fmt.Errorf("%s %s: %w", w.action, w.target, err)
 	}
 	r.audit.committed(w.sequence + 1)
+	if err := told(ctx, outcomeOK, ""); err != nil { // the authority chain has the outcome of all
+		r.config.Logger.WarnContext(ctx, "a change was not audited in each of its tenants", "error", err)
+	}
 	return r.follow(ctx)
+}
+
+// partIntents writes an intent for each part, in the node's chain, and returns how to write the outcomes.
+func (r *Room) partIntents(
+	ctx context.Context, entry storage.AuditEntry, parts []auditPart,
+) (told func(ctx context.Context, outcome, reason string) error, err error) {
+	dones := make([]func(context.Context, string, string) error, len(parts))
+	for n, part := range parts {
+		e := entry
+		e.Tenant, e.Target = part.tenant, part.target
+		if dones[n], err = r.Intent(ctx, e); err != nil {
+			return nil, err
+		}
+	}
+	return func(ctx context.Context, outcome, reason string) error {
+		var failed error
+		for _, done := range dones {
+			failed = errors.Join(failed, done(ctx, outcome, reason))
+		}
+		return failed
+	}, nil
+}
+
+// partsOf splits a change by tenants, in their order. Where all is in one there are none: the entry of all says it.
+func partsOf(targets map[storage.TenantID][]string) (parts []auditPart) {
+	if len(targets) < 2 {
+		return nil
+	}
+	for _, tenant := range slices.Sorted(maps.Keys(targets)) {
+		parts = append(parts, auditPart{tenant, strings.Join(targets[tenant], ",")})
+	}
+	return parts
 }
 
 // follow brings the committed change into this node's mirror, also when the caller has gone. A change that this node does not see

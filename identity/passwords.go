@@ -37,6 +37,8 @@ type Figures struct {
 	Reveals map[string]int64
 	// Checkpoints were written to the store; CheckpointFailures are attempts that the store or the anchor did not take.
 	Checkpoints, CheckpointFailures int64
+	// RefusalsLeftOut are refusals that were counted and have no audit entry of their own.
+	RefusalsLeftOut int64
 }
 
 // LoginOutcomes are the keys of Figures.Logins.
@@ -51,6 +53,7 @@ func (r *Room) Figures() Figures {
 		Inside: r.passwords.inside.Load(), PoolFull: r.passwords.full.Load(),
 		ThrottledPeople: r.people.refused.Load(), ThrottledMachines: r.machines.refused.Load(), Logins: logins, UnwrittenLogins: lost,
 		Reveals: r.revealed.figures(), Checkpoints: r.audit.witness.made.Load(), CheckpointFailures: r.audit.witness.failures.Load(),
+		RefusalsLeftOut: r.audit.refusals.leftOut.Load(),
 	}
 }
 

@@ -164,6 +164,7 @@ func WriteProblem(w http.ResponseWriter, r *enforce.Request, err error) {
 		}
 		writeProblem(w, r, Problem{
 			Status: protocol.Status, Code: protocol.Code, Detail: protocol.Detail, Pointer: protocol.Pointer, Parameter: protocol.Parameter,
+			Reasons: protocol.Reasons,
 		})
 	case errors.As(err, &unknown):
 		code := unknown.Code

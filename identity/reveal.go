@@ -18,6 +18,12 @@ import (
 // revealsPerMinute bounds how many attempts to read a secret one administrator has on one node.
 const revealsPerMinute = 10
 
+// The actions by which what proves an identity leaves the server.
+const (
+	actionReveal          = "iam/applications:reveal"
+	actionExportVerifiers = "iam/verifiers:export"
+)
+
 // revealFields says what for a secret is revealed.
 type revealFields struct {
 	Reason string `json:"reason"`
@@ -43,7 +49,7 @@ func (r *Room) reveal(_ context.Context, req *enforce.Request) (enforce.Resolved
 		return enforce.Resolved{}, err
 	}
 	v := standing{r.directory}
-	w := &write{action: "iam/applications:reveal", target: "applications/" + id + "/secrets/" + sid}
+	w := &write{action: actionReveal, target: "applications/" + id + "/secrets/" + sid}
 	w.question.Resource = resource(v, id, "", false)
 	var app *storage.Application
 	if e := r.directory.application(id); e != nil {

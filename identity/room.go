@@ -68,6 +68,9 @@ type Config struct {
 	Breaches Breaches
 	// Hashed is told what each slow hash took; nil is nobody.
 	Hashed func(time.Duration)
+	// HashProcess starts a process that runs [ServeHashes], with which it connects; nil is to hash in this one. The room closes what it
+	// returns, after a while without work too, and starts the next when there is some.
+	HashProcess func() (io.ReadWriteCloser, error)
 	// TemporaryPasswordLife is how long a temporary password may be used to log in; 0 means 24 h.
 	TemporaryPasswordLife time.Duration
 	// MaxTokenLifetime caps an application's token_lifetime; 0 means 24 h.
@@ -149,7 +152,7 @@ func Open(ctx context.Context, c Config) (*Room, error) {
 	if err := c.complete(); err != nil {
 		return nil, fmt.Errorf("open identity: %w", err)
 	}
-	hasher, err := newHasher(c.Rand, c.Now, c.Hashed)
+	hasher, err := newHasher(c)
 	if err != nil {
 		return nil, fmt.Errorf("open identity: %w", err)
 	}
@@ -230,10 +233,13 @@ func (r *Room) Close() {
 	r.secrets.wait()
 	r.background.Wait()
 	r.logins.wait()
+	r.passwords.elsewhere.close()
 }
 
-// TellMissing writes down, once nobody logs in any more, how many logins the audit does not have.
-func (r *Room) TellMissing(ctx context.Context) error { return r.logins.tellMissing(ctx) }
+// TellMissing writes down, once nobody asks for anything any more, how many logins and refusals the audit does not have.
+func (r *Room) TellMissing(ctx context.Context) error {
+	return errors.Join(r.logins.tellMissing(ctx), r.audit.tellRefusals(ctx, true))
+}
 
 // Sequence is the authority sequence of the mirror as it was loaded or last followed.
 func (r *Room) Sequence() int64 { return r.follower().Sequence() }

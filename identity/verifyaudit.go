@@ -37,8 +37,9 @@ type AuditEvidence struct {
 	Key ed25519.PublicKey
 	// Stored are the checkpoints beside the entries, in the order of the store; nil where they are not at hand.
 	Stored []Checkpoint
-	// Anchored are those of the anchor, in its order.
+	// Anchored are those of the anchor, in its order; Unread is how many of its lines could not be read and may have been checkpoints.
 	Anchored []Checkpoint
+	Unread   int
 	// Changes tells, where the store is at hand, what each authority sequence changed; nil where it is not.
 	Changes func(ctx context.Context, after int64, limit int) ([]storage.Change, error)
 	// Chain, From and To narrow what is looked at: one chain, and its entries from and to these sequences; 0 is the end.
@@ -52,6 +53,8 @@ type AuditReport struct {
 	// Checkpoints and Anchored are how many of them were held against the chains.
 	Checkpoints int `json:"checkpoints"`
 	Anchored    int `json:"anchored"`
+	// Unread is that of the evidence.
+	Unread int `json:"unread"`
 	// Broken has the first broken entry of each chain that is not whole, the authority chain first.
 	Broken []*ChainError `json:"broken"`
 }
@@ -86,7 +89,7 @@ type auditor struct {
 // VerifyTrail holds a trail against itself and against the evidence. The error is of reading; what is broken is in the report.
 func VerifyTrail(ctx context.Context, trail AuditTrail, evidence AuditEvidence) (*AuditReport, error) {
 	v := &auditor{
-		trail: trail, evidence: evidence, report: &AuditReport{Chains: []ChainReport{}, Broken: []*ChainError{}},
+		trail: trail, evidence: evidence, report: &AuditReport{Chains: []ChainReport{}, Broken: []*ChainError{}, Unread: evidence.Unread},
 		marks: map[string]map[int64]mark{}, starts: map[string]*ChainError{}, broken: map[string]*ChainError{},
 	}
 	v.believe()

@@ -62,8 +62,12 @@ func allocations(t *testing.T, w *world, adjust ...func(*storage.Application)) u
 	return (after.Mallocs - before.Mallocs) / requests
 }
 
-// PO-09: at most 400 allocations per client_credentials request, the decision and its log line included; 365 is what was reached
-// with the guard of nonces, and a little air. What this room and the mount take of it, beside rules and log, is at most 170.
+// mostAllocations is PO-09's budget. 374 is what was reached; about 60 of them are ECDSA's, whose number is not the same on every
+// processor, so that a closer bound would hold on some machines only.
+const mostAllocations = 400
+
+// PO-09: the decision and its log line are included. What this room and the mount take of it, beside rules and log, is at most 170,
+// and what rules and log line take at most 230.
 func TestPO09AllocationsOfClientCredentials(t *testing.T) {
 	whole := allocations(t, newWorld(t))
 	own := allocations(t, newWorld(t, decider(func(*policies.Decision) error { return nil })))
@@ -71,7 +75,7 @@ func TestPO09AllocationsOfClientCredentials(t *testing.T) {
 	if own > 170 {
 		t.Fatalf("%d allocations without rules", own)
 	}
-	if whole > 370 {
+	if whole > mostAllocations || whole-own > 230 {
 		t.Errorf("%d allocations, of which rules and log line take %d", whole, whole-own)
 	}
 }
@@ -81,8 +85,8 @@ func TestPO09AllocationsPerFormat(t *testing.T) {
 	for _, f := range formats() {
 		t.Run(f.name, func(t *testing.T) {
 			count := allocations(t, newWorld(t), f.adjust)
-			if t.Logf("%d allocations", count); count > 370 {
-				t.Errorf("%d allocations, want 370 at most", count)
+			if t.Logf("%d allocations", count); count > mostAllocations {
+				t.Errorf("%d allocations, want %d at most", count, mostAllocations)
 			}
 		})
 	}

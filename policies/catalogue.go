@@ -354,6 +354,9 @@ func (c *Catalogue) Reasons() map[string]ReasonText {
 	return maps.Clone(c.reasons)
 }
 
+// Reason returns the texts of a reason code.
+func (c *Catalogue) Reason(code string) ReasonText { return c.reasons[code] }
+
 func newCatalogue() *Catalogue {
 	return &Catalogue{
 		index: map[string]*catalogueType{}, closed: map[string]bool{}, reasons: map[string]ReasonText{},

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"context"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -191,15 +192,26 @@ func (c *ruleCache) Keys() []ast.Ref {
 // it does not find, the engine asks of a wholeStore.
 type dataCache struct{ root ast.Object }
 
-// Get returns the base document that ref names, or nil.
+// Get returns the base document that ref names, or nil. As in the engine's own stores, a number names the member of an object that is
+// called so, and a text the place in an array.
 func (c dataCache) Get(ref ast.Ref) ast.Value {
 	var value ast.Value = c.root
 	for _, term := range ref[1:] {
 		var next *ast.Term
 		switch v := value.(type) {
 		case ast.Object:
+			if number, ok := term.Value.(ast.Number); ok {
+				term = ast.StringTerm(number.String())
+			}
 			next = v.Get(term)
 		case *ast.Array:
+			if text, ok := term.Value.(ast.String); ok {
+				at, err := strconv.Atoi(string(text))
+				if err != nil {
+					return nil
+				}
+				term = ast.InternedTerm(at)
+			}
 			next = v.Get(term)
 		}
 		if next == nil {

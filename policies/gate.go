@@ -88,6 +88,9 @@ func (s *set) admit(ctx context.Context) (*snapshot, error) {
 	if problems := append(s.checkEntrypoints(compiler), s.checkCodes()...); len(problems) > 0 {
 		return nil, &problemError{problems}
 	}
+	if err := s.checkData(ctx, compiler); err != nil {
+		return nil, err
+	}
 	sn, err := newSnapshot(ctx, s, compiler)
 	if err != nil {
 		return nil, err

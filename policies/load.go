@@ -163,8 +163,7 @@ func load(l layers, tests bool, old *set) (*set, error) {
 		if err := checkLayout(dir, "apps/", "catalogue/", "settings/", "decisions/"); err != nil {
 			return nil, err
 		}
-		// A directory's folder replaces the shipped example of the same name as a whole.
-		examples = slices.DeleteFunc(examples, func(f file) bool { return len(keep(dir, appFolder(f.path))) > 0 })
+		examples = slices.DeleteFunc(examples, func(f file) bool { return replaced(f.path, dir) })
 	}
 	s.content = contentHash(core, examples, dir)
 	if err := s.addModules([][]file{core, examples, dir}, tests, old); err != nil {
@@ -213,6 +212,17 @@ func appFolder(p string) string {
 	parts := strings.SplitN(p, "/", 3)
 	return path.Join(parts[:min(2, len(parts))]...) + "/"
 }
+
+// replaced reports whether a directory brings something in place of a file of a shipped example. A folder with rules replaces the
+// example of the same name as a whole; one without replaces the data, the catalogue's part, or both.
+func replaced(example string, dir []file) bool {
+	brought := keep(dir, appFolder(example))
+	return slices.ContainsFunc(brought, func(f file) bool {
+		return path.Ext(f.path) == ".rego" || stem(f.path) == stem(example) && path.Ext(example) != ".rego"
+	})
+}
+
+func stem(p string) string { return strings.TrimSuffix(p, path.Ext(p)) }
 
 // checkLayout refuses policy and data files outside the folders that are read, because they would silently have no effect.
 func checkLayout(files []file, folders ...string) error {

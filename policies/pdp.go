@@ -130,8 +130,9 @@ func (p *PDP) Decide(ctx context.Context, q *Question) (Decision, error) {
 		return d, p.undecided(ctx, q.Entrypoint, err)
 	}
 	d.input, d.facts = input, [3]*Facts{q.Subject, q.Client, q.Resource.Before}
-	if q.Entrypoint == EntryWhy {
-		return d, p.undecided(ctx, q.Entrypoint, errors.New("writ/why answers no question"))
+	switch q.Entrypoint {
+	case EntryWhy, EntryDetail, EntryCandidates:
+		return d, p.undecided(ctx, q.Entrypoint, fmt.Errorf("%s answers no question", q.Entrypoint))
 	}
 	result, err := p.evaluate(ctx, s, q.Entrypoint, input)
 	if err != nil {

@@ -19,6 +19,9 @@ const (
 	EntryIntrospection Entrypoint = "writ/introspection"
 	EntryCredential    Entrypoint = "writ/credential"
 	EntryWhy           Entrypoint = "writ/why"
+	// EntryDetail and EntryCandidates answer no question either: see PDP.Detail and PDP.Candidates.
+	EntryDetail     Entrypoint = "writ/detail"
+	EntryCandidates Entrypoint = "writ/candidates"
 )
 
 // The address facts a question carries in Caller.Address.

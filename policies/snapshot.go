@@ -35,7 +35,9 @@ type snapshot struct {
 }
 
 func entrypoints() []Entrypoint {
-	return []Entrypoint{EntryAdmin, EntryCredential, EntryDecision, EntryIntrospection, EntryToken, EntryWhy}
+	return []Entrypoint{
+		EntryAdmin, EntryCandidates, EntryCredential, EntryDecision, EntryDetail, EntryIntrospection, EntryToken, EntryWhy,
+	}
 }
 
 // resultRef is the document that an entrypoint stands for.
@@ -58,7 +60,7 @@ func newSnapshot(ctx context.Context, s *set, compiler *ast.Compiler) (*snapshot
 		return nil, &problemError{problems}
 	}
 	sn := &snapshot{
-		set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, 6), masks: s.masks(),
+		set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, len(entrypoints())+2), masks: s.masks(),
 		publications: published, partial: txn,
 	}
 	common := []func(*rego.Rego){rego.Compiler(compiler), rego.Transaction(txn), rego.StrictBuiltinErrors(true)}

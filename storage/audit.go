@@ -29,18 +29,24 @@ type AuditEntry struct {
 	// FromVersion and ToVersion are the target's versions, 0 where it did not exist.
 	FromVersion int64 `json:"from_version,omitempty"`
 	ToVersion   int64 `json:"to_version,omitempty"`
+	// LeftOut is, in a refusal, how many of the same actor in the same tenant came before it and have no entry of their own.
+	LeftOut int64 `json:"left_out,omitempty"`
 	// Prev and Hash are hex SHA-256: Hash covers Prev and the entry's canonical JSON without Meta and Hash.
 	Prev string `json:"prev"`
 	Hash string `json:"hash"`
 }
 
-// targets are the values under which an entry is found: its target, and each of those that a bulk names together.
+// targets are the values under which an entry is found: its target, and each of those that a bulk names together. Those of an import
+// come with their kinds; an id has no slash.
 func (e *AuditEntry) targets() []string {
 	kind, ids, _ := strings.Cut(e.Target, "/")
 	all := []string{e.Target}
 	if strings.Contains(ids, ",") {
 		for id := range strings.SplitSeq(ids, ",") {
-			all = append(all, kind+"/"+id)
+			if !strings.Contains(id, "/") {
+				id = kind + "/" + id
+			}
+			all = append(all, id)
 		}
 	}
 	return all

@@ -93,28 +93,46 @@ func (a logAnchor) Write(ctx context.Context, line []byte) error {
 	return a.handler.Handle(ctx, record)
 }
 
-// readAnchor reads the checkpoints of an anchor file, or of a log with other lines between.
-func readAnchor(path string) ([]identity.Checkpoint, error) {
+// readAnchor reads the checkpoints of an anchor file, or of a log with other lines between, and counts the lines that are neither: a
+// checkpoint may have been there.
+func readAnchor(path string) (all []identity.Checkpoint, unread int, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("--anchor: %w", plain(err))
+		return nil, 0, fmt.Errorf("--anchor: %w", plain(err))
 	}
 	defer file.Close()
-	var all []identity.Checkpoint
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, longestLine)
 	for lines.Scan() {
 		if c := anchoredIn(lines.Bytes()); c != nil {
 			all = append(all, *c)
+		} else if !logged(lines.Bytes()) {
+			unread++
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("--anchor: %s: %w", path, err)
+		return nil, 0, fmt.Errorf("--anchor: %s: %w", path, err)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("--anchor: %s has no checkpoint", path)
+		return nil, 0, fmt.Errorf("--anchor: %s has no checkpoint (%d lines are no lines of a log either)", path, unread)
 	}
-	return all, nil
+	return all, unread, nil
+}
+
+// logged says that a line is empty or a whole line of the log, in either form, that is about something else.
+func logged(line []byte) bool {
+	line = bytes.TrimSpace(line)
+	if len(line) == 0 {
+		return true
+	}
+	if bytes.Contains(line, []byte(" "+anchorKey+"=")) || bytes.Contains(line, []byte(`"`+anchorKey+`":`)) {
+		return false
+	}
+	var event struct{ Level, Msg *string }
+	if json.Unmarshal(line, &event) == nil {
+		return event.Level != nil && event.Msg != nil
+	}
+	return bytes.Contains(line, []byte("level=")) && bytes.Contains(line, []byte(" msg="))
 }
 
 // anchoredIn finds the checkpoint in a line: the line itself, or a member of a line of the log in either form.

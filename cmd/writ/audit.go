@@ -39,7 +39,8 @@ func (c *cli) auditVerifyCommand() *cobra.Command {
 		Use: "verify", Short: "Say whether the audit is what was written, and name the first entry that is not",
 		Long: `Walk every chain of the audit, and hold it against the signed checkpoints, the changes that the store remembers and, with --anchor, the
 checkpoints that were kept outside: an anchor file, or the log of the server. Only an anchor shows that the end of a chain, with its
-checkpoints, was cut off. Edited, deleted, moved and reordered entries are named by chain and sequence; the exit code is then 1.
+checkpoints, was cut off; lines of it that cannot be read are counted as unread. Edited, deleted, moved and reordered entries are named by
+chain and sequence; the exit code is then 1.
 
 It works on the store itself. The embedded store is for one process, so the server must be stopped; beside nodes on MongoDB it runs as
 it is, with their mongodb_uri and kek_file. With --file it works on lines of writ audit export instead, anywhere: give it the public key
@@ -81,7 +82,7 @@ func (c *cli) verifyAudit(ctx context.Context, in auditInput, read func() source
 		}
 	}
 	if in.anchor != "" {
-		if evidence.Anchored, err = readAnchor(in.anchor); err != nil {
+		if evidence.Anchored, evidence.Unread, err = readAnchor(in.anchor); err != nil {
 			return nil, err
 		}
 	}
@@ -142,6 +143,9 @@ func tableOfChains(w io.Writer, report *identity.AuditReport) {
 		fmt.Fprintf(w, "%s\t%d\t%d\t%s\n", chain.Chain, chain.Entries, chain.Last, chain.Until.Format(time.RFC3339))
 	}
 	fmt.Fprintf(w, "checkpoints\t%d\nanchored\t%d\n", report.Checkpoints, report.Anchored)
+	if report.Unread > 0 {
+		fmt.Fprintf(w, "unread\t%d\n", report.Unread)
+	}
 	for _, e := range report.Broken {
 		fmt.Fprintf(w, "broken\t%s\t%d\t%s\n", e.Chain, e.Seq, e.Why)
 	}

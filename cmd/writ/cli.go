@@ -45,18 +45,23 @@ type cli struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	now            func() time.Time
+	// hashProcess starts the process that a node hashes passwords in; nil is to hash in its own.
+	hashProcess func() (io.ReadWriteCloser, error)
 	// began says that a command's own code has run: errors before that are usage errors.
 	began bool
 }
 
-// run is the whole program; it returns the exit code.
+// run is the whole program but for what a node does in another process; it returns the exit code.
 func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	c := &cli{env: env, stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now}
+	return (&cli{env: env, stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now}).run(ctx, args)
+}
+
+func (c *cli) run(ctx context.Context, args []string) int {
 	root := c.root()
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetIn(c.stdin)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
 	err := root.ExecuteContext(ctx)
 	var own *exitError
 	switch {
@@ -101,7 +106,7 @@ func (c *cli) commands() []*cobra.Command {
 	return append(c.objectCommands(),
 		c.devCommand(), c.serveCommand(), c.configCommand(), c.healthcheckCommand(), c.recoverCommand(), c.seedCommand(), c.policyCommand(),
 		c.tokenCommand(), c.decideCommand(), c.whoamiCommand(), c.keysCommand(), c.reviewCommand(), c.auditCommand(),
-		c.importCommand(), c.exportCommand(), c.versionCommand(),
+		c.importCommand(), c.exportCommand(), c.versionCommand(), c.hashPasswordsCommand(),
 	)
 }
 

@@ -168,6 +168,8 @@ func (m *metrics) audit(room *identity.Room) {
 		func(f identity.Figures) int64 { return f.Checkpoints })
 	counter("writ_audit_checkpoint_failures_total", "Checkpoints of the audit that the store or the anchor did not take, and that are tried again.", nil,
 		func(f identity.Figures) int64 { return f.CheckpointFailures })
+	counter("writ_audit_refusals_left_out_total", "Refusals without an audit entry of their own; the next one of the caller counts them.", nil,
+		func(f identity.Figures) int64 { return f.RefusalsLeftOut })
 }
 
 // policyInfo exposes the active revision alone, so that old ones do not pile up.

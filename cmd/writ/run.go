@@ -92,7 +92,7 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 		Store: n.store, Sealer: sealer, PDP: n.pdp, Now: now, Rand: rand.Reader, Logger: logger, Node: uuid.NewString(),
 		Audiences:    []string{config.Issuer + "/" + policies.PlaneRuntime, config.Issuer + "/" + policies.PlaneManagement},
 		MaxStaleness: config.MaxStaleness, PasswordMinimum: config.PasswordMinimum,
-		TemporaryPasswordLife: config.TemporaryPasswordLifetime, Breaches: breaches, Hashed: n.metrics.hashed,
+		TemporaryPasswordLife: config.TemporaryPasswordLifetime, Breaches: breaches, Hashed: n.metrics.hashed, HashProcess: c.hashProcess,
 		Local: localIssuer(config.Issuer), Anchor: anchor, CheckpointEntries: config.AuditCheckpointEntries,
 		HashOnly: config.SecretsMode == "hash_only",
 	}); err != nil {
@@ -117,7 +117,8 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 	n.room.Join(n.follower, n.auth)
 	n.room.JoinKeys(n.auth)
 	if n.api, err = decide.New(decide.Config{
-		BaseURL: config.Issuer, PDP: n.counted(), Documents: n.counted(), Log: n.decisions, Directory: n.room, Tokens: n.auth, Logger: logger,
+		BaseURL: config.Issuer, PDP: n.counted(), Documents: n.counted(), Log: n.decisions, Directory: n.room, Holders: n.room, Pages: n.room,
+		Tokens: n.auth, Logger: logger,
 	}); err != nil {
 		return nil, err
 	}
@@ -148,6 +149,7 @@ func (n *node) handlers() (public, admin http.Handler, err error) {
 		{Plane: n.auth.Plane(), Routes: n.auth.Routes()},
 		{Plane: n.api.Plane(runtime.Authenticator), Routes: n.api.AuthZENRoutes()},
 		{Plane: runtime, Routes: n.api.Routes()},
+		{Plane: n.api.ForwardPlane(problems), Routes: n.api.ForwardRoutes(runtime.Authenticator)},
 		me,
 	}
 	adminGroups := []enforce.Group{{Plane: management, Routes: n.room.Routes()}}

@@ -10,8 +10,9 @@
 // what else the machine does hits all of them; the rounds are added up. Each begins after a collection of the server's garbage and ends
 // with one, or is charged a part of one, so that it pays for what it leaves behind and for nothing that others left.
 //
-// CPU time is getrusage(RUSAGE_SELF) of the server, which it tells at /bench/usage; resident memory is VmRSS in /proc. They hold
-// all that a request causes: garbage collection, the request log and the decision log, which go to files.
+// CPU time is getrusage of the server and of the process that it hashes passwords in, which it tells at /bench/usage; resident
+// memory is VmRSS in /proc, of both. They hold all that a request causes: garbage collection, the request log and the decision log,
+// which go to files.
 // How much others computed on the server's core meanwhile (/proc/stat) is in the report. An open loop in which that was more than a
 // twentieth is run once more, and the report says so, and of which loads the latencies still are not to be believed.
 //

@@ -59,6 +59,8 @@ func rows() []row {
 		fixed("PI-04", "resident memory with them", mebibytes, 1024, ofLarge(func(s *sized) float64 { return s.RestMiB })),
 		fixed("PI-05", "edit of a role that 100,000 have: reply", micros, 20_000, ofLarge(func(s *sized) float64 { return s.of(commonEdited) })),
 		fixed("PI-05", "the same: effective for all", seconds, 1, ofLarge(func(s *sized) float64 { return s.Effective })),
+		ratio("PD-05", "forward-auth, permit", "forward-permit", 2.5, "floor"),
+		ratio("PD-05", "forward-auth, no such row", "forward-unmapped", 2.5, "floor"),
 		tail("PD-09", "p99 of evaluation at half of capacity", "evaluation-permit", 2*time.Millisecond),
 	}
 }

@@ -72,6 +72,12 @@ func scenarios() []scenario {
 		{name: "evaluation-deny", what: "AuthZEN evaluation, deny", load: func(w *world) load {
 			return w.evaluations(false, func(n int) string { return resourceOf(held(n, 0)+offHeld, n) })
 		}},
+		{name: "forward-permit", what: "forward-auth, permit by a row and a grant", load: func(w *world) load {
+			return w.forward("/pam/apps/users/user/", http.StatusOK, "")
+		}},
+		{name: "forward-unmapped", what: "forward-auth, no row", load: func(w *world) load {
+			return w.forward("/pam/apps/users/user/42/more", http.StatusForbidden, "unmapped_route")
+		}},
 		{name: "user-get", what: "GET user by id, cached", load: func(w *world) load {
 			requests := make([][]byte, w.users)
 			for n := range requests {
@@ -99,6 +105,14 @@ func (w *world) evaluations(decision bool, resource func(user int) string) load 
 		server: w.server, address: w.public, script: cycle(requests), status: http.StatusOK, holds: fmt.Sprintf(`{"decision":%t`, decision),
 		distinct: len(requests),
 	}
+}
+
+// forward asks, as a gateway does, whether a request for a path may pass.
+func (w *world) forward(path string, status int, holds string) load {
+	request := fmt.Appendf(nil, "GET /forward-auth HTTP/1.1\r\nHost: %s\r\n%sX-Forwarded-Method: GET\r\nX-Forwarded-Uri: %s\r\n"+
+		"X-Forwarded-Host: pam.example.com\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n",
+		w.public, credentials(w.passing), path)
+	return load{server: w.server, address: w.public, script: cycle([][]byte{request}), status: status, holds: holds, distinct: 1}
 }
 
 // post is a request as it goes over the wire; authorization is left out where it is empty.

@@ -161,13 +161,25 @@ func (s *server) collect(ctx context.Context) error {
 	return err
 }
 
-// resident is VmRSS in bytes.
+// resident is VmRSS in bytes, of the server and of what it has started.
 func (s *server) resident() (int64, error) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(s.cmd.Process.Pid) + "/status")
+	own := strconv.Itoa(s.cmd.Process.Pid)
+	text, err := os.ReadFile("/proc/" + own + "/status")
 	if err != nil {
 		return 0, err
 	}
-	return vmRSS(string(text))
+	sum, err := vmRSS(string(text))
+	others, _ := filepath.Glob("/proc/[0-9]*/status")
+	for _, file := range others {
+		text, gone := os.ReadFile(file)
+		if gone != nil || !strings.Contains(string(text), "\nPPid:\t"+own+"\n") {
+			continue
+		}
+		if child, none := vmRSS(string(text)); none == nil { // a zombie has none
+			sum += child
+		}
+	}
+	return sum, err
 }
 
 // vmRSS finds the resident set in the text of /proc/PID/status.

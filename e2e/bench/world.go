@@ -31,6 +31,7 @@ type world struct {
 	oauth         oauth
 	asking        string // Bearer token that may ask for decisions
 	administering string // Bearer token that may read users
+	passing       string // Bearer token that passes a gateway at a row of the shipped table
 }
 
 type object = map[string]any
@@ -77,7 +78,16 @@ func populate(ctx context.Context, s, bare *server, rootSecret string, users int
 	if err != nil {
 		return nil, err
 	}
+	visitor, err := w.application(ctx, root, object{
+		"name": "passing", "grants": []object{{"resource": "users/user", "action": "view"}},
+	})
+	if err != nil {
+		return nil, err
+	}
 	if w.asking, err = w.token(ctx, asker); err != nil {
+		return nil, err
+	}
+	if w.passing, err = w.token(ctx, visitor); err != nil {
 		return nil, err
 	}
 	w.administering, err = w.token(ctx, administrator)

@@ -35,6 +35,7 @@ type gateway struct {
 	Modules, Module         string // apache
 	Root                    bool   // apache: started by root, it must become somebody else
 	Client                  application
+	Locations               string // nginx: in place of its own, with the addresses of docs/forward-auth.md
 
 	base   string
 	served *served
@@ -44,12 +45,14 @@ type gateway struct {
 type served struct {
 	mu       sync.Mutex
 	subjects []string
+	last     http.Header
 }
 
 func (s *served) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.subjects = append(s.subjects, r.Header.Get("X-Subject"))
+	s.last = r.Header
 }
 
 func (s *served) all() []string {
@@ -88,6 +91,7 @@ func (g gateway) behind(t *testing.T, file string, command func(conf, dir string
 	backend := httptest.NewServer(g.served)
 	t.Cleanup(backend.Close)
 	g.Backend, g.Host = backend.URL, strings.TrimPrefix(backend.URL, "http://")
+	g.Locations = strings.NewReplacer("http://127.0.0.1:8080", g.Issuer, "http://127.0.0.1:9000", g.Backend).Replace(g.Locations)
 	page, err := template.ParseFiles(filepath.Join("testdata", file))
 	if err != nil {
 		t.Fatal(err)

@@ -33,10 +33,20 @@ type evaluationReply struct {
 	Context  *evaluationContext `json:"context,omitempty"`
 }
 
+// evaluationContext is there if reasons were asked for. In a batch it may say instead why an item has no answer.
 type evaluationContext struct {
-	Reasons        []policies.Reason `json:"reasons"`
-	DecisionID     string            `json:"decision_id"`
-	PolicyRevision string            `json:"policy_revision"`
+	Reasons        []givenReason `json:"reasons,omitempty"`
+	DecisionID     string        `json:"decision_id,omitempty"`
+	PolicyRevision string        `json:"policy_revision,omitempty"`
+	policies.Detail
+	Error *itemError `json:"error,omitempty"`
+}
+
+// givenReason is a reason as far as the caller may see it: to see more than the code takes a right of its own.
+type givenReason struct {
+	Code string `json:"code"`
+	Rule string `json:"rule,omitempty"`
+	Text string `json:"text,omitempty"`
 }
 
 // evaluation answers POST /access/v1/evaluation.
@@ -45,10 +55,12 @@ func (a *API) evaluation(ctx context.Context, r *enforce.Request) (enforce.Resol
 	if err := r.Decode(&in); err != nil {
 		return enforce.Resolved{}, err
 	}
-	if err := in.check(); err != nil {
-		return enforce.Resolved{}, err
-	}
-	ip, err := addressOf(in.Context)
+	return a.single(ctx, r, &in)
+}
+
+// single is one question with one answer.
+func (a *API) single(ctx context.Context, r *enforce.Request, in *evaluationRequest) (enforce.Resolved, error) {
+	ip, err := in.check()
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
@@ -66,12 +78,9 @@ func (a *API) evaluation(ctx context.Context, r *enforce.Request) (enforce.Resol
 			}
 			reply := evaluationReply{Decision: decision.Allow}
 			if in.Options.Reasons {
-				reasons := decision.Reasons
-				if reasons == nil {
-					reasons = []policies.Reason{}
-				}
-				reply.Context = &evaluationContext{
-					Reasons: reasons, DecisionID: decision.ID, PolicyRevision: decision.PolicyRevision,
+				e := explaining{api: a, request: r, parent: parent}
+				if reply.Context, err = e.context(ctx, in.Resource.Tenant, decision); err != nil {
+					return enforce.Reply{}, err
 				}
 			}
 			return enforce.Reply{Status: http.StatusOK, Header: echo(r), Body: reply}, nil
@@ -79,8 +88,15 @@ func (a *API) evaluation(ctx context.Context, r *enforce.Request) (enforce.Resol
 	}, nil
 }
 
-// check demands what the standard requires.
-func (in *evaluationRequest) check() error {
+// check demands what the standard requires, and reads the address in the context.
+func (in *evaluationRequest) check() (netip.Addr, error) {
+	if err := in.complete(); err != nil {
+		return netip.Addr{}, err
+	}
+	return addressOf(in.Context)
+}
+
+func (in *evaluationRequest) complete() error {
 	switch {
 	case in.Subject == nil:
 		return missing("/subject")
@@ -99,12 +115,23 @@ func (in *evaluationRequest) check() error {
 	case in.Resource.ID == "":
 		return missing("/resource/id")
 	}
-	for pointer, raw := range map[string]json.RawMessage{
-		"/context": in.Context, "/subject/properties": in.Subject.Properties,
-		"/action/properties": in.Action.Properties, "/resource/properties": in.Resource.Properties,
-	} {
-		if len(raw) > 0 && raw[0] != '{' && !bytes.Equal(raw, []byte("null")) {
-			return enforce.BadRequest("wrong_type", pointer, "want an object")
+	return objects(
+		member{"/context", in.Context}, member{"/subject/properties", in.Subject.Properties},
+		member{"/action/properties", in.Action.Properties}, member{"/resource/properties", in.Resource.Properties},
+	)
+}
+
+// member is a part of a body that is the asker's own.
+type member struct {
+	pointer string
+	raw     json.RawMessage
+}
+
+// objects demands objects where there is anything.
+func objects(members ...member) error {
+	for _, m := range members {
+		if len(m.raw) > 0 && m.raw[0] != '{' && !bytes.Equal(m.raw, []byte("null")) {
+			return enforce.BadRequest("wrong_type", m.pointer, "want an object")
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ type scope struct {
 	tenant string
 }
 
-func (q *asking) scope() scope { return scope{q.found.caller.Self, q.question.Resource.Tenant} }
+func (q *inquiry) scope() scope { return scope{q.found.caller.Self, q.question.Resource.Tenant} }
 
 // batch answers POST /v1/batch/data/{entrypoint}.
 func (a *API) batch(ctx context.Context, r *enforce.Request) (enforce.Resolved, error) {
@@ -66,7 +66,7 @@ func (a *API) batch(ctx context.Context, r *enforce.Request) (enforce.Resolved, 
 	case len(in.Inputs) > maxInputs:
 		return enforce.Resolved{}, enforce.BadRequest("too_large", "/inputs", "at most "+strconv.Itoa(maxInputs)+" inputs are accepted")
 	}
-	questions := make(map[string]*asking, len(in.Inputs))
+	questions := make(map[string]*inquiry, len(in.Inputs))
 	for _, id := range slices.Sorted(maps.Keys(in.Inputs)) {
 		q, err := a.merged(ctx, r, name, in.CommonInput, in.Inputs[id], "/inputs/"+escaped(id))
 		if err != nil {
@@ -74,7 +74,7 @@ func (a *API) batch(ctx context.Context, r *enforce.Request) (enforce.Resolved, 
 		}
 		questions[id] = &q
 	}
-	first := slices.MinFunc(slices.Collect(maps.Values(questions)), func(a, b *asking) int { return compareScopes(a.scope(), b.scope()) })
+	first := slices.MinFunc(slices.Collect(maps.Values(questions)), func(a, b *inquiry) int { return compareScopes(a.scope(), b.scope()) })
 	return enforce.Resolved{
 		Question: right(first.found, first.question.Resource.Tenant),
 		Respond: func(ctx context.Context, parent policies.Decision) (enforce.Reply, error) {
@@ -101,17 +101,17 @@ func escaped(key string) string {
 }
 
 // merged is one question of a batch.
-func (a *API) merged(ctx context.Context, r *enforce.Request, name string, common, own json.RawMessage, at string) (asking, error) {
+func (a *API) merged(ctx context.Context, r *enforce.Request, name string, common, own json.RawMessage, at string) (inquiry, error) {
 	raw := own
 	if len(common) > 0 {
 		var err error
 		if raw, err = overlay(common, own, at); err != nil {
-			return asking{}, err
+			return inquiry{}, err
 		}
 	}
 	var in dataInput
 	if err := enforce.DecodeOpenJSON(raw, &in); err != nil {
-		return asking{}, below(at, err)
+		return inquiry{}, below(at, err)
 	}
 	return a.prepare(ctx, r, name, &in, at)
 }
@@ -146,7 +146,7 @@ func isObject(raw json.RawMessage) bool { return len(raw) > 0 && raw[0] == '{' }
 // answerAll answers question by question. Whether the caller may ask is decided for each tenant that it asks about; first was
 // decided already.
 func (a *API) answerAll(
-	ctx context.Context, r *enforce.Request, parent policies.Decision, name string, questions map[string]*asking, first scope,
+	ctx context.Context, r *enforce.Request, parent policies.Decision, name string, questions map[string]*inquiry, first scope,
 ) (enforce.Reply, error) {
 	allowed := map[scope]bool{first: true}
 	reply := batchReply{BatchDecisionID: parent.ID, Responses: make(map[string]batchItem, len(questions))}
@@ -194,7 +194,7 @@ func (a *API) answerAll(
 }
 
 // item answers one question. That it has no answer concerns no other one.
-func (a *API) item(ctx context.Context, r *enforce.Request, parent policies.Decision, name string, q *asking) (batchItem, error) {
+func (a *API) item(ctx context.Context, r *enforce.Request, parent policies.Decision, name string, q *inquiry) (batchItem, error) {
 	answer, err := a.documentOf(ctx, r, parent, name, &q.question)
 	switch {
 	case errors.Is(err, policies.ErrUndecided):

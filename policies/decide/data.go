@@ -59,8 +59,8 @@ func notPublished() error {
 	}
 }
 
-// asking is a question of the data API, its subject found.
-type asking struct {
+// inquiry is a question of the data API, its subject found.
+type inquiry struct {
 	found    asked
 	question policies.Question
 }
@@ -92,23 +92,23 @@ func (a *API) data(ctx context.Context, r *enforce.Request) (enforce.Resolved, e
 }
 
 // prepare checks an input and finds its subject.
-func (a *API) prepare(ctx context.Context, r *enforce.Request, name string, in *dataInput, at string) (asking, error) {
+func (a *API) prepare(ctx context.Context, r *enforce.Request, name string, in *dataInput, at string) (inquiry, error) {
 	if in == nil {
-		return asking{}, missing(at)
+		return inquiry{}, missing(at)
 	}
 	if err := in.check(name, at); err != nil {
-		return asking{}, err
+		return inquiry{}, err
 	}
 	ip, err := addressIn(in.Context, at)
 	if err != nil {
-		return asking{}, err
+		return inquiry{}, err
 	}
 	found, err := a.find(ctx, r, *in.Subject, ip)
 	if err != nil {
-		return asking{}, err
+		return inquiry{}, err
 	}
 	question := evaluationRequest{Subject: in.Subject, Action: in.Action, Resource: in.Resource, Context: in.Context}
-	return asking{found: found, question: question.question(found, r)}, nil
+	return inquiry{found: found, question: question.question(found, r)}, nil
 }
 
 // addressIn is addressOf within a larger document.
@@ -152,7 +152,7 @@ func (in *dataInput) check(name, at string) error {
 	if own { // only these may be left out
 		filled.Action, filled.Resource = &action{Name: "-", Properties: in.Action.Properties}, &entity{Type: "-", ID: "-", Properties: in.Resource.Properties}
 	}
-	if err := filled.check(); err != nil {
+	if err := filled.complete(); err != nil {
 		return below(at, err)
 	}
 	if own && in.Resource.Type != kind && !strings.HasPrefix(in.Resource.Type, kind+"/") {

@@ -10,4 +10,5 @@
 //   - The right to ask is the request's decision; each question asked has an id and a log line of its own that names the request's.
 //   - A denial is 200 with decision false; what cannot be told is 503; neither is ever shown as the other.
 //   - A raw token enters no question and no log.
+//   - What a gateway forwards to /forward-auth can be read in one way only before a rule sees it, and the identity headers are in every reply.
 package decide

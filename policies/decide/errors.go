@@ -36,7 +36,7 @@ func (a *API) writeError(w http.ResponseWriter, r *enforce.Request, err error) {
 		for name, values := range protocol.Header {
 			w.Header()[name] = values
 		}
-		a.write(w, r, status, strings.TrimPrefix(protocol.Error(), protocol.Code+": "))
+		a.write(w, r, status, messageOf(protocol))
 	case errors.Is(err, enforce.ErrNotFound):
 		a.write(w, r, http.StatusNotFound, "no such endpoint")
 	case errors.Is(err, enforce.ErrMethod):
@@ -45,7 +45,7 @@ func (a *API) writeError(w http.ResponseWriter, r *enforce.Request, err error) {
 		// Every other failure of a decision is an outage: the asker must not take it for a denial.
 		a.Logger.ErrorContext(r.HTTP.Context(), "decision failed", "request_id", r.ID, "decision_id", r.DecisionID, "error", err)
 		w.Header().Set("Retry-After", "1")
-		a.write(w, r, http.StatusServiceUnavailable, "no decision can be taken now")
+		a.write(w, r, http.StatusServiceUnavailable, undecided)
 	}
 }
 

@@ -40,22 +40,25 @@ func (a *API) find(ctx context.Context, r *enforce.Request, subject entity, ip n
 		if err != nil {
 			return asked{}, err
 		}
-		if found.Type == r.Caller.Type && found.ID == r.Caller.ID {
-			return a.self(r), nil
-		}
-		address := policies.AddressUnknown
-		if ip.IsValid() {
-			address = a.Directory.AddressFact(found, ip)
-		}
-		return asked{
-			facts: found.Facts, subject: found, caller: policies.Caller{ClientID: r.Caller.ClientID, Address: address},
-		}, nil
+		return a.stored(r, found, ip), nil
 	default:
 		return asked{
 			facts:  policies.Nobody(subject.Type, subject.ID),
 			caller: policies.Caller{ClientID: r.Caller.ClientID, Address: policies.AddressUnknown},
 		}, nil
 	}
+}
+
+// stored is a subject that the directory has looked for. Whoever is asked about oneself is answered within the token's scopes.
+func (a *API) stored(r *enforce.Request, found *enforce.Subject, ip netip.Addr) asked {
+	if found.Type == r.Caller.Type && found.ID == r.Caller.ID {
+		return a.self(r)
+	}
+	address := policies.AddressUnknown
+	if ip.IsValid() {
+		address = a.Directory.AddressFact(found, ip)
+	}
+	return asked{facts: found.Facts, subject: found, caller: policies.Caller{ClientID: r.Caller.ClientID, Address: address}}
 }
 
 // self is a question about the caller's own identity, answered within the token's scopes.
@@ -95,7 +98,12 @@ func (a *API) findToken(ctx context.Context, r *enforce.Request, raw string, ip 
 // right is the question whether the caller may ask at all. It is the same whether or not the subject is there.
 func right(found asked, tenant string) policies.Question {
 	return policies.Question{
-		Resource: policies.Resource{Tenant: tenant, TenantEnabled: true, Exists: true, OtherOwners: -1, OwnersBefore: -1},
+		Resource: asking(tenant),
 		Caller:   policies.Caller{Self: found.caller.Self},
 	}
+}
+
+// asking is what a right about questions of a tenant is about.
+func asking(tenant string) policies.Resource {
+	return policies.Resource{Tenant: tenant, TenantEnabled: true, Exists: true, OtherOwners: -1, OwnersBefore: -1}
 }

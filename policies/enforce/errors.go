@@ -3,6 +3,8 @@ package enforce
 import (
 	"errors"
 	"net/http"
+
+	"github.com/writ-authz/writ/policies"
 )
 
 // ErrUnauthenticated says that a request has no credential, or none that is good now. An *AuthenticationError is one.
@@ -49,6 +51,8 @@ type ProtocolError struct {
 	Pointer   string
 	Parameter string
 	Header    http.Header
+	// Reasons are those of a denial that a plane writes with a status of its own; nil for anything else.
+	Reasons []policies.Reason
 }
 
 func (e *ProtocolError) Error() string {

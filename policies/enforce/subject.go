@@ -73,3 +73,17 @@ type Directory interface {
 	// policies.AddressUnknown for the zero address where there is an allow-list.
 	AddressFact(s *Subject, address netip.Addr) string
 }
+
+// Holding is what subjects are looked for by: a grant for one of the actions on one of the resources in one of the tenants.
+type Holding struct {
+	Type                        string // of the subjects
+	Tenants, Resources, Actions []string
+}
+
+// Holders finds stored subjects by what they hold.
+type Holders interface {
+	// Holders returns, in order of their ids and behind after, at most limit subjects that hold such a grant: of their own, by a role or
+	// by a group. It looks at nothing else: whether the grant is good now, and for what, is decided about each of them. Of a type that
+	// Writ does not store there is none.
+	Holders(ctx context.Context, h Holding, after string, limit int) ([]*Subject, error)
+}

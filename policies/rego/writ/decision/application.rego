@@ -55,3 +55,27 @@ refused if {
 application_reasons := [{"code": code, "rule": $"apps.{application}.permit"} |
 	some code in data.apps[application].permit
 ]
+
+# METADATA
+# title: Translated by an application policy
+# description: |
+#   The policy says which permissions the question takes, by a set "takes". That it takes none is an answer, too.
+# labels:
+#   rule: decision.translated
+translated if {
+	governed
+	some _ in [data.apps[application].takes]
+}
+
+# METADATA
+# title: Answer of an application policy
+# description: |
+#   The permit with its reasons; or the denial with the permissions that the question takes, where the policy says so.
+# labels:
+#   rule: decision.application_answer
+application_answer := {"allow": true, "reasons": application_reasons, "obligations": {}} if {
+	permitted
+	allow
+} else := {"allow": false, "reasons": [], "obligations": {"scopes": data.apps[application].takes}} if {
+	translated
+}

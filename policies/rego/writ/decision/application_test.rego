@@ -56,3 +56,37 @@ test_common_guards_come_first[code] if {
 	answer.allow == false
 	[reason.code | some reason in answer.reasons] == [code]
 }
+
+# The policy says that a question about a document takes something else, which is what the token must have.
+test_scopes_of_what_the_policy_says[note] if {
+	some note, tc in {
+		"the permission": {"takes": {"files/a:see"}, "scopes": {"files/a": {"see": true}}, "allow": true},
+		"a pattern": {"takes": {"files/a:see"}, "scopes": {"files": {"*": true}}, "allow": true},
+		"another action": {"takes": {"files/a:see"}, "scopes": {"files/a": {"hear": true}}, "allow": false},
+		"the question's own": {"takes": {"files/a:see"}, "scopes": {"document": {"read": true}}, "allow": false},
+		"one of two": {"takes": {"files/a:see", "files/b:see"}, "scopes": {"files/a": {"see": true}}, "allow": false},
+		"both": {"takes": {"files/a:see", "files/b:see"}, "scopes": {"files": {"see": true}}, "allow": true},
+		"none": {"takes": set(), "scopes": {}, "allow": true},
+		"no permission": {"takes": {"files"}, "scopes": {"*": {"*": true}}, "allow": false},
+		"no set": {"takes": 1, "scopes": {"document": {"read": true}}, "allow": false},
+	}
+	question := asks(ada, {"resource": document, "caller": {"scoped": true, "scopes": tc.scopes}})
+	result := decision.result with input as question
+		with data.apps.document.permit as {"document.owner"}
+		with data.apps.document.deny as set()
+		with data.apps.document.takes as tc.takes
+	result.allow == tc.allow
+}
+
+test_a_denial_names_what_was_taken if {
+	question := asks(ada, {"resource": document})
+	result := decision.result with input as question
+		with data.apps.document.permit as set()
+		with data.apps.document.deny as set()
+		with data.apps.document.takes as {"files/a:see"}
+	result == {"allow": false, "reasons": [], "obligations": {"scopes": {"files/a:see"}}}
+	plain := decision.result with input as question
+		with data.apps.document.permit as set()
+		with data.apps.document.deny as set()
+	plain == {"allow": false, "reasons": [], "obligations": {}}
+}

@@ -22,16 +22,14 @@ default result := {"allow": false, "reasons": [], "obligations": {}}
 
 result := {"allow": true, "reasons": [{"code": "granted", "rule": "decision.granted"}], "obligations": {}} if {
 	plain
+} else := application_answer if {
+	# governed
+	data.writ.server.apps[split(input.resource.type, "/")[0]]
 } else := {"allow": true, "reasons": [{"code": "granted", "rule": "decision.granted"}], "obligations": {}} if {
 	granted
 	application
 	governed == false
 	known
-	allow
-} else := {"allow": true, "reasons": application_reasons, "obligations": {}} if {
-	# governed
-	data.writ.server.apps[split(input.resource.type, "/")[0]]
-	permitted
 	allow
 }
 

@@ -69,7 +69,9 @@ placed if {
 # METADATA
 # title: Within the token's scopes
 # description: |
-#   A question about a token, or about oneself, is answered within the scopes of the token.
+#   A question about a token, or about oneself, is answered within the scopes of the token. Where an application
+#   policy says which permissions the question takes, it is those that the scopes must cover, each of them, and what
+#   the question itself names does not count.
 # labels:
 #   rule: decision.scoped
 # scope: document
@@ -77,4 +79,15 @@ default scoped := false
 
 scoped if input.caller.scoped == false
 
-scoped if lib.scoped(input.caller.scopes, input.resource.covers, input.action.name)
+scoped if {
+	not translated
+	lib.scoped(input.caller.scopes, input.resource.covers, input.action.name)
+}
+
+scoped if {
+	translated
+	every permission in data.apps[application].takes {
+		[resource, action] := split(permission, ":")
+		lib.scoped(input.caller.scopes, lib.prefixes(resource), action)
+	}
+}
