@@ -118,6 +118,25 @@ func TestThePolicyGuideRuns(t *testing.T) {
 	}
 }
 
+// TestTheReplayGuideRuns runs every command of the guide to recorded decisions, in order.
+func TestTheReplayGuideRuns(t *testing.T) {
+	binaryOnly(t)
+	_, blocks := guide(t, "docs/replay.md")
+	public, admin, err := freePorts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := strings.NewReplacer(
+		"127.0.0.1:8080", public, "127.0.0.1:8081", admin, "writ serve ", "writ serve --listen "+public+" --admin-listen "+admin+" ",
+	).Replace(strings.Join(blocks, "\n"))
+	out := runScript(t, script, "WRIT_URL=http://"+public, "WRIT_ADMIN_URL=http://"+admin)
+	for _, wanted := range []string{"denied, would be allowed    1", "memo.permit memo.desk", `"phone":"**MASKED**"`, `"why":{"allow":false`} {
+		if !strings.Contains(out, wanted) {
+			t.Errorf("the guide printed no %s:\n%s", wanted, out)
+		}
+	}
+}
+
 // TestTheAdministrationGuideRuns runs every command of the guide to the daily commands, in order.
 func TestTheAdministrationGuideRuns(t *testing.T) {
 	binaryOnly(t)

@@ -79,12 +79,17 @@ func apiRows() (admin, public []row) {
 		{"POST", "/v1/export/verifiers", object{"kind": "user"}, ""},
 		{"GET", "/v1/catalogue", nil, "q=user"},
 		{"GET", "/v1/policies", nil, ""},
+		{"GET", "/v1/decisions", nil, "limit=2"},
+		{"GET", "/v1/decisions/none", nil, ""},
 		{"GET", "/v1/keys", nil, "limit=2"},
 		{"POST", "/v1/keys", object{"ring": "access", "alg": "ES256"}, ""},
 		{"GET", "/v1/keys/none", nil, ""},
 		{"DELETE", "/v1/keys/none", nil, ""},
 	}...)
 	public = append(slices.Clone(me), []row{
+		{"POST", "/v1/data/apps/helpdesk/role", object{"input": object{"subject": object{"type": "application", "id": "root"}}}, ""},
+		{"POST", "/v1/batch/data/apps/helpdesk/role", object{"inputs": object{"1": object{"subject": object{"type": "application", "id": "root"}}}}, ""},
+		{"POST", "/v1/compile/apps/helpdesk/permit", object{"input": object{"subject": object{"type": "application", "id": "root"}}}, ""},
 		{"POST", "/v1/permissions", object{"subject": object{"type": "application", "id": "root"}}, ""},
 		{"POST", "/access/v1/evaluation", question("application", "root", "read", "ledger", "1"), ""},
 	}...)

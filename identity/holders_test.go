@@ -96,7 +96,9 @@ func TestHoldersOfManyRoles(t *testing.T) {
 	}
 }
 
-func isUnavailable(err error) bool { return err != nil && strings.Contains(err.Error(), storage.ErrUnavailable.Error()) }
+func isUnavailable(err error) bool {
+	return err != nil && strings.Contains(err.Error(), storage.ErrUnavailable.Error())
+}
 
 // A page token is good for its own search.
 func TestPageTokens(t *testing.T) {

@@ -46,6 +46,13 @@ func (v *evaluation) Cancelled() bool {
 
 // evaluate runs an entrypoint under the deadline.
 func (p *PDP) evaluate(ctx context.Context, s *snapshot, e Entrypoint, input ast.Value) (ast.Value, error) {
+	return p.evaluateWith(ctx, s, e, input)
+}
+
+// evaluateWith is evaluate with further options, which are stronger than the usual ones.
+func (p *PDP) evaluateWith(
+	ctx context.Context, s *snapshot, e Entrypoint, input ast.Value, further ...rego.EvalOption,
+) (ast.Value, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -57,6 +64,7 @@ func (p *PDP) evaluate(ctx context.Context, s *snapshot, e Entrypoint, input ast
 	v.cache.reset()
 	v.timer.Reset(p.config.Deadline)
 	v.options = append(append(v.options[:0], s.options...), rego.EvalParsedInput(input), v.cancel, v.caching)
+	v.options = append(v.options, further...)
 	value, err := s.eval(ctx, e, v.options)
 	if v.timer.Stop() && !v.over.Load() { // else its timer may yet fire, into somebody else's evaluation
 		v.ctx = nil

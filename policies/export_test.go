@@ -175,3 +175,121 @@ func (p *Policy) Permits(ctx context.Context, input map[string]any) (bool, error
 	}
 	return held[0] && !held[1], nil
 }
+
+// Remember keeps a line.
+func (r *Recent) Remember(line []byte) { r.add(line) }
+
+// LogGoldens writes the answers to the golden decisions of a directory, as the shipped set gives them, to a log.
+func LogGoldens(ctx context.Context, p *PDP, dir string, log *Log) (int, error) {
+	vectors, err := readVectors(dir)
+	if err != nil {
+		return 0, err
+	}
+	s := p.active.Load()
+	for _, v := range vectors {
+		d := Decision{ID: NewDecisionID(), PolicyRevision: s.set.revision, DataRevision: s.set.dataRev, snapshot: s, input: v.input}
+		result, err := s.once(ctx, v.entrypoint, v.input)
+		if err == nil {
+			err = d.decode(result, s.set.catalogue)
+		}
+		line := LogLine{Entrypoint: v.entrypoint, Err: err}
+		if err == nil && !d.Allow {
+			if line.Reasons, err = p.Why(ctx, nil, d); err != nil {
+				return 0, err
+			}
+		}
+		slot, err := log.Reserve()
+		if err != nil {
+			return 0, err
+		}
+		line.Decision = d
+		slot.Write(line)
+	}
+	return len(vectors), nil
+}
+
+// MaskedLeaves takes every question of the golden decisions of a directory, and every value in its input that is no object, as if it alone
+// were masked. What no rule is said to read is replaced by other values. It returns how many were said to be read and how many not, and
+// where an answer came out otherwise although nothing that it depends on was said to be read.
+func MaskedLeaves(ctx context.Context, p *PDP, dir string, one func(n int) bool) (read, unread int, wrong []string, err error) {
+	vectors, err := readVectors(dir)
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	s := p.active.Load()
+	answer := func(e Entrypoint, input ast.Value) string {
+		result, err := p.evaluate(ctx, s, e, input)
+		if err != nil {
+			return told(err)
+		}
+		return result.String()
+	}
+	others := []*ast.Term{
+		ast.StringTerm(maskedValue), ast.StringTerm(""), ast.StringTerm("*"), ast.NullTerm(), ast.BooleanTerm(true), ast.BooleanTerm(false),
+		ast.IntNumberTerm(1), ast.NewTerm(ast.Number("9223372036854775807")), key.object, ast.ArrayTerm(),
+	}
+	n := 0
+	for _, v := range vectors {
+		for _, e := range []Entrypoint{v.entrypoint, EntryWhy} {
+			want := answer(e, v.input)
+			for pointer, path := range leaves(v.input, "/input", nil) {
+				if n++; !one(n) {
+					continue
+				}
+				_, reads, _ := s.watched(ctx, p, e, v.input, []string{pointer})
+				if reads {
+					read++
+					continue
+				}
+				unread++
+				for _, other := range others {
+					if got := answer(e, withValue(v.input, path, other)); got != want {
+						wrong = append(wrong, v.name+": "+string(e)+" reads "+pointer+" ("+other.String()+"): "+got+", was "+want)
+						break
+					}
+				}
+			}
+		}
+	}
+	return read, unread, wrong, nil
+}
+
+func leaves(v ast.Value, at string, path []*ast.Term) map[string][]*ast.Term {
+	found := map[string][]*ast.Term{}
+	o, ok := v.(ast.Object)
+	if !ok || o.Len() == 0 {
+		found[at] = path
+		return found
+	}
+	o.Foreach(func(name, value *ast.Term) {
+		text, _ := textOf(name)
+		maps.Copy(found, leaves(value.Value, at+"/"+escaped(text), append(slices.Clone(path), name)))
+	})
+	return found
+}
+
+func withValue(v ast.Value, path []*ast.Term, other *ast.Term) ast.Value {
+	if len(path) == 0 {
+		return other.Value
+	}
+	var pairs []pair
+	v.(ast.Object).Foreach(func(name, value *ast.Term) {
+		if name.Equal(path[0]) {
+			value = ast.NewTerm(withValue(value.Value, path[1:], other))
+		}
+		pairs = append(pairs, pair{name, value})
+	})
+	return ast.NewObject(pairs...)
+}
+
+// ReadAsked is how the JSON of an asker is read.
+func ReadAsked(text []byte) (ast.Value, error) {
+	term, err := jsonObject(text)
+	if err != nil {
+		return nil, err
+	}
+	return term.Value, nil
+}
+
+// InputReader reads inputs from the log, one after the other.
+func InputReader() func([]byte) (ast.Value, error) { return new(inputParser).object }

@@ -100,7 +100,7 @@ func TestFilters(t *testing.T) {
 		"mirrored": {
 			`permit contains "x" if 5 > input.resource.properties.n`,
 			`{"field":"n","operator":"lt","type":"field","value":5}`,
-			`{"$or":[{"n":{"$lt":5,"$not":{"$type":"array"}}},{"n":{"$not":{"$type":"array"},"$type":["null","bool"]}}]}`,
+			`{"$or":[{"n":{"$lt":5,"$not":{"$type":"array"}}},{"n":{"$exists":true,"$not":{"$type":"array"},"$type":["null","bool"]}}]}`,
 		},
 		"null": {
 			`permit contains "x" if input.resource.properties.n == null`, `nobody`,
@@ -407,8 +407,8 @@ type selected struct {
 	Selected bool           `json:"selected"`
 }
 
-// drawn is a policy, a filter of it, and objects with what is decided on each.
-func drawn(t *rapid.T, typed bool, each func(f *policies.Filter, object map[string]any, permitted bool, err error)) string {
+// drawnFilter is a policy, a filter of it, and objects with what is decided on each.
+func drawnFilter(t *rapid.T, typed bool, each func(f *policies.Filter, object map[string]any, permitted bool, err error)) string {
 	rules := policyText(typed).Draw(t, "rules")
 	p, err := policies.NewPolicy(t.Context(), zooHead+rules, map[string]any{
 		"table": map[string]any{"a": true, "b": true, "ab": false, "deep": map[string]any{"a": true}},
@@ -440,7 +440,7 @@ func TestFiltersSelectWhatIsPermitted(t *testing.T) {
 	t.Run("MongoDB", func(t *testing.T) {
 		selects, leaves := 0, 0
 		rapid.Check(t, func(t *rapid.T) {
-			drawn(t, false, func(f *policies.Filter, o map[string]any, permitted bool, err error) {
+			drawnFilter(t, false, func(f *policies.Filter, o map[string]any, permitted bool, err error) {
 				filter, nobody := rendered(t, f, policies.FilterMongoDB)
 				got := !nobody && mongoMatches(filter, o)
 				// What is searched must be a string. Where it is not, the decision may be an error, and nothing is selected.
@@ -466,7 +466,7 @@ func TestFiltersSelectWhatIsPermitted(t *testing.T) {
 	t.Run("UCAST", func(t *testing.T) {
 		selects, leaves := 0, 0
 		rapid.Check(t, func(t *rapid.T) {
-			drawn(t, true, func(f *policies.Filter, o map[string]any, permitted bool, err error) {
+			drawnFilter(t, true, func(f *policies.Filter, o map[string]any, permitted bool, err error) {
 				filter, nobody := rendered(t, f, policies.FilterAll)
 				got, sql := !nobody && ucastMatches(filter, o), !nobody && ucastInSQL(filter, o) == yes
 				if got != permitted || sql != permitted {
@@ -690,7 +690,7 @@ func TestFiltersForTheStandIn(t *testing.T) {
 	for seed := range 60 {
 		rapidExample(seed, func(t *rapid.T) {
 			c := corpusCase{}
-			c.Rules = drawn(t, false, func(f *policies.Filter, o map[string]any, _ bool, _ error) {
+			c.Rules = drawnFilter(t, false, func(f *policies.Filter, o map[string]any, _ bool, _ error) {
 				filter, nobody := rendered(t, f, policies.FilterMongoDB)
 				if !nobody {
 					c.Filter = filter

@@ -34,7 +34,7 @@ type condition struct {
 	test  test
 	parts []*condition // of and, or, not
 	field string
-	other string // compared with, in place of value, where it is not empty
+	other string // compared with, in standing of value, where it is not empty
 	value any    // nil, bool, string or json.Number
 	list  []any  // of in: such values
 }
@@ -48,7 +48,7 @@ func (c *condition) always() bool { return c.test == testAll && len(c.parts) == 
 
 func (c *condition) never() bool { return c.test == testAny && len(c.parts) == 0 }
 
-func about(field string, t test, value any) *condition {
+func fieldTest(field string, t test, value any) *condition {
 	return &condition{test: t, field: field, value: value}
 }
 
@@ -67,7 +67,7 @@ func among(field string, values []any) *condition {
 	case 0:
 		return nothing()
 	case 1:
-		return about(field, testEqual, unique[names[0]])
+		return fieldTest(field, testEqual, unique[names[0]])
 	}
 	list := make([]any, len(names))
 	for i, name := range names {

@@ -55,7 +55,7 @@ func (f *Filter) Render(form FilterForm, names map[string]string) (map[string]an
 func (f *Filter) guarded() *condition {
 	parts := []*condition{f.condition}
 	for _, field := range f.texts {
-		parts = append(parts, either(not(about(field, testPresent, nil)), about(field, testText, nil)))
+		parts = append(parts, either(not(fieldTest(field, testPresent, nil)), fieldTest(field, testText, nil)))
 	}
 	return all(parts...)
 }
@@ -107,7 +107,7 @@ func withoutNull(c *condition) *condition {
 	case c.test == testEqual && c.value == nil && c.other == "":
 		return nothing()
 	case c.test == testDiffers && c.value == nil && c.other == "":
-		return about(c.field, testPresent, nil)
+		return fieldTest(c.field, testPresent, nil)
 	}
 	return c
 }
@@ -121,14 +121,14 @@ func complement(c *condition) *condition {
 	case testAll, testAny:
 		return not(c)
 	case testPresent:
-		return about(c.field, testMissing, nil)
+		return fieldTest(c.field, testMissing, nil)
 	}
 	var parts []*condition
 	if c.field != idField { // every object has one
-		parts = append(parts, about(c.field, testMissing, nil))
+		parts = append(parts, fieldTest(c.field, testMissing, nil))
 	}
 	if c.other != "" {
-		parts = append(parts, about(c.other, testMissing, nil))
+		parts = append(parts, fieldTest(c.other, testMissing, nil))
 	}
 	if other, ok := opposite[c.test]; ok {
 		return either(append(parts, &condition{test: other, field: c.field, other: c.other, value: c.value})...)
@@ -252,7 +252,7 @@ func (m mongoFilter) leaf(c *condition) map[string]any {
 		return equal
 	case testDiffers:
 		differs := on(map[string]any{"$exists": true})
-		differs["$nor"] = []any{m.leaf(about(c.field, testEqual, c.value))}
+		differs["$nor"] = []any{m.leaf(fieldTest(c.field, testEqual, c.value))}
 		return differs
 	case testAmong:
 		among := single("$in", c.list)
@@ -264,6 +264,7 @@ func (m mongoFilter) leaf(c *condition) map[string]any {
 		return among
 	case testLess, testMost:
 		lower := single("$type", typesBeside(c.value, true))
+		lower[field].(map[string]any)["$exists"] = true // there are readers to whom what is missing is of the type null
 		return map[string]any{"$or": []any{single("$"+string(c.test), c.value), lower}}
 	case testMore, testLeast:
 		higher := on(map[string]any{"$type": typesBeside(c.value, false)})

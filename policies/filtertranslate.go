@@ -19,7 +19,7 @@ var fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,63}$`)
 const ruleFilter = "filter"
 
 // translation turns what partial evaluation leaves of a policy into a condition on the fields of an object. What cannot be said as one is
-// a problem, with the place in the policy.
+// a problem, with its place in the policy.
 type translation struct {
 	compiler *ast.Compiler
 	unknown  []ast.Ref
@@ -110,7 +110,7 @@ func (t *translation) bind(e *ast.Expr, body ast.Body) (*condition, bool) {
 		switch field, at := t.field(other); {
 		case at == isField:
 			t.bound[v] = other
-			return about(field, testPresent, nil), true
+			return fieldTest(field, testPresent, nil), true
 		case ast.IsConstant(other.Value):
 			t.bound[v] = other
 			return everything(), true
@@ -175,7 +175,7 @@ func (t *translation) statement(e *ast.Expr, term *ast.Term) *condition {
 	case at != isField:
 		return t.refuse(e, term, at)
 	}
-	return about(field, testDiffers, false)
+	return fieldTest(field, testDiffers, false)
 }
 
 // maxNested bounds how deep rules call rules in what is left.
@@ -353,26 +353,26 @@ func (t *translation) truth(e *ast.Expr, straight test, left, right *ast.Term) (
 
 func (t *translation) with(e *ast.Expr, s test, field string, known *ast.Term) *condition {
 	if t.abstract && !ast.IsConstant(known.Value) {
-		return about(field, s, nil)
+		return fieldTest(field, s, nil)
 	}
 	value, ok := scalar(known.Value)
 	switch {
 	case !ok:
 		return t.problem(e.Location, "%s is compared with what is no string, number, boolean or null", field)
 	case value != nil:
-		return about(field, s, value)
+		return fieldTest(field, s, value)
 	}
 	switch s { // nothing is less than null
 	case testLess:
 		return nothing()
 	case testMost:
-		return about(field, testEqual, nil)
+		return fieldTest(field, testEqual, nil)
 	case testMore:
-		return about(field, testDiffers, nil)
+		return fieldTest(field, testDiffers, nil)
 	case testLeast:
-		return about(field, testPresent, nil)
+		return fieldTest(field, testPresent, nil)
 	}
-	return about(field, s, nil)
+	return fieldTest(field, s, nil)
 }
 
 func (t *translation) member(e *ast.Expr, left, right *ast.Term) *condition {
@@ -387,7 +387,7 @@ func (t *translation) member(e *ast.Expr, left, right *ast.Term) *condition {
 		return t.refuse(e, right, at)
 	}
 	if t.abstract && !ast.IsConstant(right.Value) {
-		return about(field, testAmong, nil)
+		return fieldTest(field, testAmong, nil)
 	}
 	values, ok := members(right.Value)
 	if !ok {
@@ -426,13 +426,13 @@ func (t *translation) search(e *ast.Expr, s test, left, right *ast.Term) *condit
 	}
 	t.texts[field] = true
 	if t.abstract && !ast.IsConstant(right.Value) {
-		return about(field, s, nil)
+		return fieldTest(field, s, nil)
 	}
 	wanted, ok := right.Value.(ast.String)
 	if !ok {
 		return t.problem(e.Location, "%s is searched for what is no string", field)
 	}
-	return about(field, s, string(wanted))
+	return fieldTest(field, s, string(wanted))
 }
 
 // scalar is a value that a filter can name. Numbers beyond what JSON readers agree on are none.
@@ -458,22 +458,22 @@ func scalar(v ast.Value) (any, bool) {
 	return nil, false
 }
 
-// place says what a term is, to an object that is not known.
-type place int
+// standing says what a term is, to an object that is not known.
+type standing int
 
 const (
-	isKnown    place = iota
-	isField          // one field of it
-	isWhole          // more than one field
-	isNested         // something inside of a field
-	isDynamic        // a field whose name is not known
-	isNamed          // a field whose name no filter takes
-	isReserved       // what a filter cannot name
-	isComputed       // made of it
+	isKnown    standing = iota
+	isField             // one field of it
+	isWhole             // more than one field
+	isNested            // something inside of a field
+	isDynamic           // a field whose name is not known
+	isNamed             // a field whose name no filter takes
+	isReserved          // what a filter cannot name
+	isComputed          // made of it
 )
 
 // field says which field a term is, if it is one.
-func (t *translation) field(term *ast.Term) (string, place) {
+func (t *translation) field(term *ast.Term) (string, standing) {
 	ref, ok := term.Value.(ast.Ref)
 	if !ok {
 		if t.touches(term) {
@@ -507,7 +507,7 @@ func (t *translation) lookup(ref ast.Ref) bool {
 
 // fieldBelow matches a reference with a part of the input that is not known. The properties of the object are its fields; its id is
 // the field "id".
-func fieldBelow(root, ref ast.Ref) (string, place) {
+func fieldBelow(root, ref ast.Ref) (string, standing) {
 	if !ref[0].Equal(root[0]) {
 		return "", isKnown
 	}
@@ -545,8 +545,8 @@ func fieldBelow(root, ref ast.Ref) (string, place) {
 }
 
 // refuse says why a term cannot be in a filter.
-func (t *translation) refuse(e *ast.Expr, term *ast.Term, at place) *condition {
-	why := map[place]string{
+func (t *translation) refuse(e *ast.Expr, term *ast.Term, at standing) *condition {
+	why := map[standing]string{
 		isKnown:    "is not compared with a field",
 		isField:    "stands where only what is known can",
 		isWhole:    "is more than one field",

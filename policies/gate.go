@@ -98,6 +98,9 @@ func (s *set) admit(ctx context.Context) (*snapshot, error) {
 	if err := sn.checkFilters(ctx); err != nil {
 		return nil, err
 	}
+	if err := sn.checkMask(ctx); err != nil {
+		return nil, err
+	}
 	vectors, err := parseVectors(file{name: "invariants.yaml", body: invariants})
 	if err != nil {
 		return nil, err

@@ -160,7 +160,7 @@ func load(l layers, tests bool, old *set) (*set, error) {
 		if dir, err = readTree(l.dir, l.dirDir); err != nil {
 			return nil, err
 		}
-		if err := checkLayout(dir, "apps/", "catalogue/", "settings/", "decisions/"); err != nil {
+		if err := checkLayout(dir, "apps/", "catalogue/", "settings/", "decisions/", maskFolder); err != nil {
 			return nil, err
 		}
 		examples = slices.DeleteFunc(examples, func(f file) bool { return replaced(f.path, dir) })

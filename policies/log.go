@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"hash/fnv"
 	"io"
 	"slices"
 	"strconv"
@@ -34,6 +35,11 @@ type LogConfig struct {
 	Queue int
 	// Required makes Reserve fail where a line would otherwise be dropped, and holds lines back while the writer fails.
 	Required bool
+	// Brief is the share of lines, from 0 to 1, that say only what was asked about and not the whole input. They cannot be replayed.
+	// A question without an answer always has its whole input.
+	Brief float64
+	// Recent keeps the last lines as they were written. Nil: nobody does.
+	Recent *Recent
 	// Now stamps the lines.
 	Now func() time.Time
 }
@@ -166,7 +172,9 @@ func (l *Log) run() {
 	known := renderings{}
 	lines, gathered := int64(0), false
 	for e := range l.queue {
-		buffer = e.append(buffer, &known)
+		from := len(buffer)
+		buffer = e.append(buffer, &known, l.config.Brief)
+		l.config.Recent.add(buffer[from:])
 		lines++
 		if len(l.queue) == 0 && !gathered {
 			time.Sleep(gatherFor)
@@ -207,8 +215,9 @@ func (l *Log) flush(buffer []byte, lines int64) {
 	}
 }
 
-// append renders the line. The input is rendered here, in the background, from the very value that was evaluated.
-func (e *entry) append(b []byte, known *renderings) []byte {
+// append renders the line. The input is rendered here, in the background, from the very value that was evaluated; what the author's
+// rules hide of it was worked out before the line was queued.
+func (e *entry) append(b []byte, known *renderings, brief float64) []byte {
 	d := &e.line.Decision
 	b = append(b, `{"decision_id":`...)
 	b = appendText(b, d.ID)
@@ -219,21 +228,7 @@ func (e *entry) append(b []byte, known *renderings) []byte {
 	b = appendField(b, "time", e.time.UTC().Format(time.RFC3339Nano))
 	b = appendField(b, "entrypoint", string(e.line.Entrypoint))
 	b = appendField(b, "route", e.line.Route)
-	b = append(b, `,"input":`...)
-	r := renderer{out: b, facts: d.facts, rendered: known}
-	if d.snapshot != nil {
-		r.pointers = d.snapshot.masks
-	}
-	if d.input == nil {
-		r.out = append(r.out, "null"...)
-	} else {
-		r.value(d.input, false)
-	}
-	b = r.out
-	if len(r.masked) > 0 {
-		b = append(b, `,"masked":`...)
-		b = appendJSON(b, r.masked)
-	}
+	b = e.appendInput(b, known, e.line.Err == nil && left(d.ID, brief))
 	b = append(b, `,"allow":`...)
 	b = strconv.AppendBool(b, d.Allow)
 	reasons := e.line.Reasons
@@ -250,9 +245,52 @@ func (e *entry) append(b []byte, known *renderings) []byte {
 	b = appendField(b, "policy_revision", d.PolicyRevision)
 	b = appendField(b, "data_revision", d.DataRevision)
 	if e.line.Err != nil {
-		b = appendField(b, "error", e.line.Err.Error())
+		b = appendField(b, "error", told(e.line.Err))
 	}
 	return append(b, '}', '\n')
+}
+
+// appendInput appends the input and what of it is masked. Where the author's rules failed, all of it is.
+func (e *entry) appendInput(b []byte, known *renderings, brief bool) []byte {
+	d := &e.line.Decision
+	b = append(b, `,"input":`...)
+	switch {
+	case d.input == nil:
+		return append(b, "null"...)
+	case d.masks.all != "":
+		return appendField(append(b, `null,"masked":["/input"]`...), "mask_error", d.masks.all)
+	}
+	r := renderer{out: b, facts: d.facts, rendered: known, masks: &d.masks, brief: brief}
+	if d.snapshot != nil {
+		r.pointers = d.snapshot.masks
+	}
+	if len(d.masks.pointers) > 0 {
+		r.pointers = slices.Concat(d.masks.pointers, r.pointers)
+	}
+	if slices.Contains(r.pointers, "/input") {
+		return append(b, `null,"masked":["/input"]`...)
+	}
+	r.value(d.input, false)
+	b = r.out
+	if brief {
+		b = append(b, `,"brief":true`...)
+	}
+	if len(r.masked) > 0 {
+		b = append(b, `,"masked":`...)
+		b = appendJSON(b, r.masked)
+	}
+	return b
+}
+
+// left says whether the input of a decision is left out of the share of lines that are brief. It depends on the id alone, so that all
+// who have the id know.
+func left(id string, share float64) bool {
+	if share <= 0 {
+		return false
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id)) // it never fails
+	return float64(h.Sum32()) < share*(1<<32)
 }
 
 func appendField(b []byte, name, value string) []byte {
@@ -279,15 +317,17 @@ func appendText(b []byte, s string) []byte {
 }
 
 // renderer writes a value as JSON and masks what must not be read in a log: what the asker brought under a telling name or in the
-// shape of a credential, and what the author's pointers name. It holds what it writes to: a line is rendered for every decision, and
+// shape of a credential, and what the author names. It holds what it writes to: a line is rendered for every decision, and
 // a buffer that closures capture would be allocated anew for every value.
 type renderer struct {
 	out      []byte
-	pointers []string
+	pointers []string // the author's, of the settings and of the rules
+	masks    *masks
 	facts    [3]*Facts // known to stand in the value
 	rendered *renderings
 	path     []string
-	masked   []string // pointers of what was replaced; such a line cannot be replayed
+	masked   []string // pointers of what was replaced; a line is replayed only where the rules read none of it
+	brief    bool     // only who, what and on what
 }
 
 // value renders v; inside says that it is part of what the asker brought.
@@ -301,7 +341,7 @@ func (r *renderer) value(v ast.Value, inside bool) {
 		r.out = append(r.out, v...)
 	case ast.String:
 		if inside && credential(string(v)) {
-			r.mask()
+			r.mask(nil)
 			return
 		}
 		r.out = appendText(r.out, string(v))
@@ -312,9 +352,26 @@ func (r *renderer) value(v ast.Value, inside bool) {
 	}
 }
 
-func (r *renderer) mask() {
+// mask renders what stands in place of a value: a value of the author's, or the text that says that there was one.
+func (r *renderer) mask(instead ast.Value) {
 	r.masked = append(r.masked, r.pointer())
-	r.out = appendText(r.out, maskedValue)
+	if instead == nil {
+		r.out = appendText(r.out, maskedValue)
+		return
+	}
+	pointers := r.pointers
+	r.pointers = nil // the author's own text needs no mask of the author's
+	r.value(instead, false)
+	r.pointers = pointers
+}
+
+// hide renders the mask of the value at the path, if the author has one.
+func (r *renderer) hide() bool {
+	if len(r.pointers) == 0 || !slices.Contains(r.pointers, r.pointer()) {
+		return false
+	}
+	r.mask(r.masks.values[r.pointer()])
+	return true
 }
 
 // array renders arrays and sets; anything else is an empty one.
@@ -327,7 +384,9 @@ func (r *renderer) array(v ast.Value, inside bool) {
 				r.out = append(r.out, ',')
 			}
 			r.path = append(r.path, strconv.Itoa(index))
-			r.value(item.Value, inside)
+			if !r.hide() {
+				r.value(item.Value, inside)
+			}
 			r.path = r.path[:len(r.path)-1]
 			index++
 			return nil
@@ -348,31 +407,49 @@ func (r *renderer) object(v ast.Object, inside bool) {
 // member renders one member and a comma. A key that is no string does not exist: the input comes from JSON.
 func (r *renderer) member(k, item *ast.Term, inside bool) {
 	name, ok := textOf(k)
-	if !ok {
+	if !ok || r.brief && !r.needed(name) {
 		return
 	}
 	r.out = append(appendText(r.out, name), ':')
 	r.path = append(r.path, name)
 	if rights := r.known(name, item); rights != nil {
 		r.rights(rights)
-	} else if r.hidden(name, inside) {
-		r.mask()
-	} else {
+	} else if inside && secretName(name) {
+		r.mask(nil)
+	} else if !r.hide() {
 		r.value(item.Value, inside || r.asked())
 	}
 	r.path = r.path[:len(r.path)-1]
 	r.out = append(r.out, ',')
 }
 
-// known returns the rights that a member is, if they are known to stand there and no pointer may reach into them.
+// needed says whether a member stands in a brief line: who, what and on what.
+func (r *renderer) needed(name string) bool {
+	switch len(r.path) {
+	case 0:
+		return name == "subject" || name == "action" || name == "resource"
+	case 1:
+		return name == "type" || name == "id" || name == "name" || name == "tenant"
+	}
+	return true
+}
+
+// known returns the rights that a member is, if they are known to stand there and no pointer leads into them or above them.
 func (r *renderer) known(name string, item *ast.Term) *Rights {
-	if name != "grants" || len(r.path) > 3 || len(r.pointers) > 0 {
+	if name != "grants" || len(r.path) > 3 {
 		return nil
 	}
 	for _, f := range r.facts {
-		if f != nil && f.rights.value.Load() == item {
-			return f.rights
+		if f == nil || f.rights.value.Load() != item {
+			continue
 		}
+		if len(r.pointers) > 0 {
+			here := r.pointer()
+			if slices.ContainsFunc(r.pointers, func(p string) bool { return p == here || strings.HasPrefix(p, here+"/") }) {
+				return nil
+			}
+		}
+		return f.rights
 	}
 	return nil
 }
@@ -437,19 +514,22 @@ func (r *renderer) asked() bool {
 	return len(r.path) == 1 && r.path[0] == "context" || len(r.path) == 2 && r.path[1] == "properties"
 }
 
-// hidden says whether a member is masked by its name, or by the author. Inside what the asker brought, ours come first.
-func (r *renderer) hidden(name string, inside bool) bool {
-	return inside && secretName(name) || len(r.pointers) > 0 && slices.Contains(r.pointers, r.pointer())
-}
-
 func (r *renderer) pointer() string {
 	var b strings.Builder
 	b.WriteString("/input")
 	for _, part := range r.path {
 		b.WriteByte('/')
-		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(part))
+		b.WriteString(escaped(part))
 	}
 	return b.String()
+}
+
+// escaped is a name as it stands in a JSON pointer (RFC 6901).
+func escaped(name string) string {
+	if !strings.ContainsAny(name, "~/") {
+		return name
+	}
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
 // secretName says whether a name tells of a credential.

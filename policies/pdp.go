@@ -135,10 +135,11 @@ func (p *PDP) Decide(ctx context.Context, q *Question) (Decision, error) {
 		return d, p.undecided(ctx, q.Entrypoint, fmt.Errorf("%s answers no question", q.Entrypoint))
 	}
 	result, err := p.evaluate(ctx, s, q.Entrypoint, input)
-	if err != nil {
-		return d, p.undecided(ctx, q.Entrypoint, err)
+	if err == nil {
+		err = d.decode(result, s.set.catalogue)
 	}
-	if err := d.decode(result, s.set.catalogue); err != nil {
+	d.masks = p.masks(ctx, s, q.Entrypoint, &d, err == nil)
+	if err != nil {
 		return d, p.undecided(ctx, q.Entrypoint, err)
 	}
 	return d, nil
@@ -150,7 +151,7 @@ func (p *PDP) undecided(ctx context.Context, e Entrypoint, err error) error {
 	if topdown.IsCancel(err) {
 		p.overdue.Add(1)
 	}
-	p.logger.ErrorContext(ctx, "no decision", "entrypoint", string(e), "error", err.Error())
+	p.logger.ErrorContext(ctx, "no decision", "entrypoint", string(e), "error", told(err))
 	return fmt.Errorf("%w: %w", ErrUndecided, err)
 }
 

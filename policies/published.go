@@ -37,7 +37,7 @@ func (s *set) publications(c *ast.Compiler) (map[Entrypoint]*publication, []Prob
 	var problems []Problem
 	annotations := c.GetAnnotationSet()
 	for _, m := range s.modules {
-		if m.core || m.test {
+		if m.test || !strings.HasPrefix(m.path, "apps/") {
 			continue
 		}
 		compiled := c.Modules[m.name]

@@ -240,6 +240,7 @@ type Decision struct {
 
 	snapshot *snapshot
 	input    ast.Value
+	masks    masks
 	// facts are those of the subject, the client and the object as it is, for the log.
 	facts [3]*Facts
 }

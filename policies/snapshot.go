@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -27,11 +28,13 @@ type snapshot struct {
 	queries  map[Entrypoint]rego.PreparedEvalQuery
 	// options are the same for every evaluation: no metrics, the one transaction, the result as a term.
 	options []rego.EvalOption
-	masks   []string // the author's: JSON pointers into the input
+	masks   []string // the author's of the settings: JSON pointers into the input
 	// publications are what application folders publish beside the fixed entrypoints; partial is the transaction that filters are made in.
 	publications map[Entrypoint]*publication
 	partial      storage.Transaction
 	loadedAt     time.Time
+	// aliases are those of the rules, see maskReads; they are found when they are first asked for.
+	aliases func() map[*ast.Expr]bool
 }
 
 func entrypoints() []Entrypoint {
@@ -42,6 +45,9 @@ func entrypoints() []Entrypoint {
 
 // resultRef is the document that an entrypoint stands for.
 func (e Entrypoint) resultRef() ast.Ref {
+	if e == entryMask {
+		return maskRef()
+	}
 	ref := ast.Ref{ast.DefaultRootDocument}
 	for part := range strings.SplitSeq(string(e), "/") {
 		ref = append(ref, ast.StringTerm(part))
@@ -55,17 +61,26 @@ func newSnapshot(ctx context.Context, s *set, compiler *ast.Compiler) (*snapshot
 	if err != nil {
 		return nil, err
 	}
+	masks, err := s.settingMasks()
+	if err != nil {
+		return nil, err
+	}
 	published, problems := s.publications(compiler)
 	if len(problems) > 0 {
 		return nil, &problemError{problems}
 	}
 	sn := &snapshot{
-		set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, len(entrypoints())+2), masks: s.masks(),
+		set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, len(entrypoints())+3), masks: masks,
 		publications: published, partial: txn,
+	}
+	sn.aliases = sync.OnceValue(func() map[*ast.Expr]bool { return aliasesOf(compiler) })
+	asked := entrypoints()
+	if len(compiler.GetRules(maskRef())) > 0 {
+		asked = append(asked, entryMask)
 	}
 	common := []func(*rego.Rego){rego.Compiler(compiler), rego.Transaction(txn), rego.StrictBuiltinErrors(true)}
 	whole := append(slices.Clone(common), rego.Store(wholeStore{store}))
-	for _, e := range entrypoints() {
+	for _, e := range asked {
 		query, err := prepareDocument(ctx, e.resultRef(), whole)
 		if err != nil {
 			return nil, fmt.Errorf("entrypoint %s: %w", e, err)
@@ -96,19 +111,6 @@ func openStore(ctx context.Context, data map[string]any) (storage.Store, storage
 		return nil, nil, nil, fmt.Errorf("data: %w", err)
 	}
 	return store, txn, document, nil
-}
-
-// masks are the pointers of settings decision_log.mask.
-func (s *set) masks() []string {
-	block, _ := s.settings["decision_log"].(map[string]any)
-	list, _ := block["mask"].([]any)
-	var masks []string
-	for _, item := range list {
-		if pointer, ok := item.(string); ok {
-			masks = append(masks, pointer)
-		}
-	}
-	return masks
 }
 
 // eval evaluates an entrypoint with the options, which hold the snapshot's own. The result is exactly one defined value, or

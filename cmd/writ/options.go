@@ -49,6 +49,8 @@ type Config struct {
 	DecisionLog         string // "stdout", "stderr", "off" or a file
 	DecisionLogRequired bool   // 503 instead of a dropped line
 	DecisionLogQueue    int    // lines that may wait
+	DecisionLogBrief    int    // percent of the lines that leave the input out
+	DecisionLogRecent   int    // MiB of lines that are kept in memory; 0 keeps none
 
 	ExternalIssuers  []oauth.ExternalIssuer // whose access tokens the APIs take beside our own; absent: nobody's
 	AllowPrivateJWKS bool                   // documents of other servers may come from private networks
@@ -87,7 +89,7 @@ func defaults() Config {
 		AdminBasic:   true,
 		MaxStaleness: 5 * time.Second, PollInterval: 200 * time.Millisecond,
 		PolicyDeadline: 200 * time.Millisecond,
-		DecisionLog:    "stdout", DecisionLogQueue: 4096,
+		DecisionLog:    "stdout", DecisionLogQueue: 4096, DecisionLogRecent: 8,
 		AccessTokenLifetime: time.Hour, PasswordMinimum: 12, TemporaryPasswordLifetime: 24 * time.Hour,
 		RefreshTokenLifetime: oauth.DefaultRefreshTokenLifetime, SessionLifetime: oauth.DefaultSessionLifetime,
 		RefreshGrace: oauth.DefaultRefreshGrace, AssertionMaxAge: oauth.DefaultAssertionMaxAge, KeyRotation: oauth.DefaultKeyRotation,
@@ -127,6 +129,8 @@ func options(c *Config) []option {
 		{key: "decision_log", field: &c.DecisionLog, usage: "stdout, stderr, off, or a file that lines are appended to"},
 		{key: "decision_log_required", field: &c.DecisionLogRequired, usage: "answer 503 instead of dropping a decision-log line"},
 		{key: "decision_log_queue", field: &c.DecisionLogQueue, usage: "decision-log lines that may wait to be written"},
+		{key: "decision_log_brief", field: &c.DecisionLogBrief, usage: "percent of the decision-log lines that leave the input out, and cannot be replayed"},
+		{key: "decision_log_recent", field: &c.DecisionLogRecent, usage: "MiB of the last decisions kept for GET /v1/decisions; 0 keeps none"},
 		{
 			key: "external_issuers", field: &c.ExternalIssuers,
 			usage: "other servers whose access tokens are taken: a list of issuer, runtime_audience, management_audience, as JSON",

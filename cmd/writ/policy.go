@@ -15,8 +15,9 @@ import (
 )
 
 func (c *cli) policyCommand() *cobra.Command {
-	return c.parent("policy", "Write and test rules: check, test, fmt, eval, eject",
-		c.policyCheckCommand(), c.policyTestCommand(), c.policyFmtCommand(), c.policyEvalCommand(), c.policyEjectCommand())
+	return c.parent("policy", "Write and test rules: check, test, fmt, eval, replay, eject",
+		c.policyCheckCommand(), c.policyTestCommand(), c.policyFmtCommand(), c.policyEvalCommand(), c.policyReplayCommand(),
+		c.policyEjectCommand())
 }
 
 // sourceFlags adds the flags that name a policy set and returns what reads them. A first argument is the policy directory too.

@@ -35,6 +35,7 @@ type node struct {
 	metrics   *metrics
 	pdp       *policies.PDP
 	decisions *policies.Log
+	recent    *policies.Recent
 	store     storage.Store
 	room      *identity.Room
 	auth      *oauth.Server
@@ -152,7 +153,8 @@ func (n *node) handlers() (public, admin http.Handler, err error) {
 		{Plane: n.api.ForwardPlane(problems), Routes: n.api.ForwardRoutes(runtime.Authenticator)},
 		me,
 	}
-	adminGroups := []enforce.Group{{Plane: management, Routes: n.room.Routes()}}
+	records := &decide.Records{Node: uuid.NewString(), Recent: n.recent, PDP: n.pdp}
+	adminGroups := []enforce.Group{{Plane: management, Routes: n.room.Routes()}, {Plane: management, Routes: records.Routes()}}
 	if !n.config.merged() || n.config.AllowRevealOnPublic {
 		adminGroups = append(adminGroups, enforce.Group{Plane: management, Routes: n.room.RevealRoutes()})
 	}
@@ -212,8 +214,12 @@ func (n *node) openDecisionLog(stdout, stderr io.Writer) error {
 		n.closers = append(n.closers, closer{"decision log file", func(context.Context) error { return file.Close() }})
 		into = file
 	}
+	if n.config.DecisionLogRecent > 0 {
+		n.recent = policies.NewRecent(n.config.DecisionLogRecent << 20)
+	}
 	n.decisions = policies.NewLog(policies.LogConfig{
 		Writer: into, Queue: n.config.DecisionLogQueue, Required: n.config.DecisionLogRequired, Now: n.now,
+		Brief: float64(n.config.DecisionLogBrief) / 100, Recent: n.recent,
 	})
 	n.closers = append(n.closers, closer{"decision log", n.decisions.Close})
 	return nil

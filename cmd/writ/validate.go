@@ -178,6 +178,12 @@ func (c *Config) validateLimits(wrong func(key, format string, args ...any)) {
 	if c.DecisionLogQueue < 1 || c.DecisionLogQueue > 1<<20 {
 		wrong("decision_log_queue", "%d is not between 1 and %d", c.DecisionLogQueue, 1<<20)
 	}
+	if c.DecisionLogBrief < 0 || c.DecisionLogBrief > 100 {
+		wrong("decision_log_brief", "%d is not between 0 and 100", c.DecisionLogBrief)
+	}
+	if c.DecisionLogRecent < 0 || c.DecisionLogRecent > 1024 {
+		wrong("decision_log_recent", "%d is not between 0 and 1024", c.DecisionLogRecent)
+	}
 	switch {
 	case c.DecisionLog == "":
 		wrong("decision_log", "is empty; use stdout, stderr, off or a file")

@@ -43,7 +43,15 @@ default of_tenants := false
 
 of_tenants if startswith(input.resource.type, "iam/")
 
-of_tenants if input.resource.type == "audit"
+of_tenants if input.resource.type in told
+
+# METADATA
+# title: Types that tell of others
+# description: |
+#   What was done, and what was decided, belongs to the tenants that it was about.
+# labels:
+#   rule: admin.told
+told := {"audit", "decisions"}
 
 # METADATA
 # title: Reads in every tenant
@@ -64,7 +72,7 @@ reads_everywhere if {
 # title: Tenants whose rows are read
 # description: |
 #   The tenants in which the caller reads objects of this type. The empty one stands for objects of no tenant, which
-#   in the audit are acts on the whole installation: who is confined to a tenant does not see those.
+#   in the audit and among decisions tell of the whole installation: who is confined to a tenant does not see those.
 # labels:
 #   rule: admin.readable_tenants
 # scope: document
@@ -94,6 +102,6 @@ readable_tenants contains "" if system_readable
 # scope: document
 listable(tenant) if tenant != ""
 
-listable(_) if input.resource.type != "audit"
+listable(_) if not input.resource.type in told
 
 listable(_) if confinement == ""

@@ -50,6 +50,14 @@ test_lists[note] if {
 			"subject": object.union(reader("audit", [""]), {"tenant": "acme"}), "given": lists("audit"),
 			"want": {"filter": {"tenants": set()}},
 		},
+		"decisions everywhere": {"subject": reader("decisions", ["*"]), "given": lists("decisions"), "want": {}},
+		"decisions of one tenant": {
+			"subject": reader("decisions", ["acme"]), "given": lists("decisions"), "want": {"filter": {"tenants": {"acme"}}},
+		},
+		"decisions everywhere, narrowed token": {
+			"subject": reader("decisions", ["*"]), "given": object.union(lists("decisions"), in_acme),
+			"want": {"filter": {"tenants": {"acme"}}},
+		},
 		"no type of tenants": {"subject": reader("policies", ["*"]), "given": lists("policies"), "want": {}},
 	}
 	request := asks(tc.subject, object.union(lists("iam/users"), tc.given))
