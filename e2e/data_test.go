@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -90,8 +91,13 @@ func TestCompileAPI(t *testing.T) {
 
 	c.step("UCAST selects what is permitted one by one")
 	c.with("Accept", ucastAll).post("/v1/compile/apps/helpdesk/permit", listing(agent.ID)).wantStatus(200)
-	query, _ := at(c.last.value(), "/result/query")
-	filter, _ := query.(map[string]any)
+	var reply struct {
+		Result struct{ Query map[string]any }
+	}
+	if err := json.Unmarshal(c.last.body, &reply); err != nil {
+		c.fail("%v", err)
+	}
+	filter := reply.Result.Query
 	selected, left := 0, 0
 	for _, team := range []any{nil, "mail", "network"} {
 		for _, state := range []any{nil, "new", "open"} {

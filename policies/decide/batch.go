@@ -36,11 +36,11 @@ type batchReply struct {
 
 // batchItem is one answer, or why there is none. HTTPStatusCode is set where some were answered and some were not.
 type batchItem struct {
-	Result         json.RawMessage `json:"result,omitempty"`
-	DecisionID     string          `json:"decision_id,omitempty"`
-	Code           string          `json:"code,omitempty"`
-	Message        string          `json:"message,omitempty"`
-	HTTPStatusCode string          `json:"http_status_code,omitempty"`
+	Result         any    `json:"result,omitempty"`
+	DecisionID     string `json:"decision_id,omitempty"`
+	Code           string `json:"code,omitempty"`
+	Message        string `json:"message,omitempty"`
+	HTTPStatusCode string `json:"http_status_code,omitempty"`
 }
 
 // scope is what the right to ask one question depends on.

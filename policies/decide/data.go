@@ -37,8 +37,8 @@ type dataInput struct {
 
 // dataReply is that of OPA's data API.
 type dataReply struct {
-	Result     json.RawMessage `json:"result"`
-	DecisionID string          `json:"decision_id"`
+	Result     any    `json:"result"`
+	DecisionID string `json:"decision_id"`
 }
 
 // decisionResult is the document writ/decision/result.
@@ -174,8 +174,7 @@ func (a *API) documentOf(
 		if result.Reasons == nil {
 			result.Reasons = []policies.Reason{}
 		}
-		raw, err := json.Marshal(result)
-		return dataReply{Result: raw, DecisionID: decision.ID}, err
+		return dataReply{Result: result, DecisionID: decision.ID}, nil
 	}
 	var result json.RawMessage
 	decision, err := a.logged(r, parent, q, func() (policies.Decision, error) {
