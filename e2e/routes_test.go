@@ -103,6 +103,9 @@ func apiRows() (admin, public []row) {
 		{"DELETE", "/v1/keys/none", nil, ""},
 	}...)
 	public = append(slices.Clone(me), []row{
+		{"POST", "/v1/data/apps/helpdesk/role", object{"input": object{"subject": object{"type": "application", "id": "root"}}}, ""},
+		{"POST", "/v1/batch/data/apps/helpdesk/role", object{"inputs": object{"1": object{"subject": object{"type": "application", "id": "root"}}}}, ""},
+		{"POST", "/v1/compile/apps/helpdesk/permit", object{"input": object{"subject": object{"type": "application", "id": "root"}}}, ""},
 		{"POST", "/v1/permissions", object{"subject": object{"type": "application", "id": "root"}}, ""},
 		{"POST", "/access/v1/evaluation", question("application", "root", "read", "ledger", "1"), ""},
 		{"POST", "/access/v1/evaluations", question("application", "root", "read", "ledger", "1"), ""},

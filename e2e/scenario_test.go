@@ -127,7 +127,7 @@ func (c *scenario) onPublic() *scenario { c.host = c.s.Public; return c }
 func (c *scenario) onAdmin() *scenario  { c.host = c.s.Admin; return c }
 
 // publicPaths begin the paths that belong to the public listener; all others belong to the admin listener.
-var publicPaths = []string{"/oauth2/", "/connect/", "/token", "/access/", "/v1/permissions", "/.well-known/", "/forward-auth"}
+var publicPaths = []string{"/oauth2/", "/connect/", "/token", "/access/", "/v1/permissions", "/v1/data/", "/v1/batch/", "/v1/compile/", "/.well-known/", "/forward-auth"}
 
 func (c *scenario) url(path string) string {
 	host := c.s.Admin

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,11 +15,13 @@ import (
 
 // Problem is an RFC 9457 problem. It never holds a value that was sent, only names.
 type Problem struct {
-	Type       string            `json:"type"`
-	Title      string            `json:"title"`
-	Status     int               `json:"status"`
-	Code       string            `json:"code"`
-	Detail     string            `json:"detail,omitempty"`
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Code   string `json:"code"`
+	Detail string `json:"detail,omitempty"`
+	// Message says the same as Detail, to clients of OPA, which look for it beside code.
+	Message    string            `json:"message,omitempty"`
 	Pointer    string            `json:"pointer,omitempty"`
 	Parameter  string            `json:"parameter,omitempty"`
 	Reasons    []policies.Reason `json:"reasons,omitempty"`
@@ -226,6 +229,7 @@ func writeProblem(w http.ResponseWriter, r *enforce.Request, p Problem) {
 	p.Title = strings.ToUpper(p.Code[:1]) + strings.ReplaceAll(p.Code[1:], "_", " ")
 	p.DecisionID = w.Header().Get("Decision-Id")
 	p.RequestID = r.ID
+	p.Message = cmp.Or(p.Detail, p.Title)
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(p.Status)

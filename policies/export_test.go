@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
 )
 
 // InputDocument is the input that a question is evaluated on.
@@ -101,6 +102,78 @@ func ShippedHash() (string, bool, error) {
 	}
 	ok, err := proven()
 	return hash, ok, err
+}
+
+// Policy is a policy on its own, with what filters are made of: rules permit and deny of a package apps.zoo.
+type Policy struct {
+	snapshot *snapshot
+	source   *filterSource
+	store    []func(*rego.Rego)
+}
+
+// NewPolicy compiles a policy with its data.
+func NewPolicy(ctx context.Context, text string, data map[string]any) (*Policy, error) {
+	module, err := ast.ParseModuleWithOpts("zoo.rego", text, parserOptions())
+	if err != nil {
+		return nil, err
+	}
+	c := ast.NewCompiler().WithCapabilities(capabilities())
+	if c.Compile(map[string]*ast.Module{"zoo.rego": module}); c.Failed() {
+		return nil, c.Errors
+	}
+	store, txn, _, err := openStore(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	p := &Policy{snapshot: &snapshot{txn: txn, compiler: c}, store: []func(*rego.Rego){
+		rego.Compiler(c), rego.Transaction(txn), rego.StrictBuiltinErrors(true), rego.Store(store),
+	}}
+	ref := ast.MustParseRef("data.apps.zoo.permit")
+	var problem *Problem
+	if p.source, problem = newFilterSource(c, c.GetAnnotationSet(), c.GetRulesExact(ref)[0], ref); problem != nil {
+		return nil, &problemError{[]Problem{*problem}}
+	}
+	return p, p.source.prepare(ctx, p.store)
+}
+
+// Problems are those that loading the policy would name.
+func (p *Policy) Problems(ctx context.Context) ([]Problem, error) {
+	t := newTranslation(p.snapshot.compiler, p.source.unknown, true)
+	_, err := p.source.condition(ctx, p.snapshot, nil, p.source.unknown, t)
+	return t.problems, err
+}
+
+// Filter is the filter of an input.
+func (p *Policy) Filter(ctx context.Context, input map[string]any) (*Filter, error) {
+	value, err := ast.InterfaceToValue(input)
+	if err != nil {
+		return nil, err
+	}
+	t := newTranslation(p.snapshot.compiler, p.source.unknown, false)
+	c, err := p.source.condition(ctx, p.snapshot, value, p.source.unknown, t)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(t.problems) > 0:
+		return nil, &FilterError{t.problems}
+	}
+	return &Filter{condition: c, texts: slices.Sorted(maps.Keys(t.texts))}, nil
+}
+
+// Texts are the fields that a filter wants to be strings.
+func (f *Filter) Texts() []string { return f.texts }
+
+// Permits is the decision on one object: a member of permit and none of deny.
+func (p *Policy) Permits(ctx context.Context, input map[string]any) (bool, error) {
+	var held [2]bool
+	for i, name := range []string{"permit", "deny"} {
+		results, err := rego.New(append(slices.Clone(p.store), rego.Query("data.apps.zoo."+name+"[_]"), rego.Input(input))...).Eval(ctx)
+		if err != nil {
+			return false, err
+		}
+		held[i] = len(results) > 0
+	}
+	return held[0] && !held[1], nil
 }
 
 // Remember keeps a line.

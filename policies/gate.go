@@ -109,6 +109,9 @@ func (s *set) admit(ctx context.Context) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := sn.checkFilters(ctx); err != nil {
+		return nil, err
+	}
 	if err := sn.checkMask(ctx); err != nil {
 		return nil, err
 	}

@@ -33,7 +33,9 @@ type snapshot struct {
 	masks   []string // the author's of the settings: JSON pointers into the input
 	// documents is a hash over the managed documents that are mounted, empty for none.
 	documents string
-	loadedAt  time.Time
+	// publications are what application folders publish beside the fixed entrypoints.
+	publications map[Entrypoint]*publication
+	loadedAt     time.Time
 	// aliases are those of the rules, see maskReads; they are found when they are first asked for.
 	aliases func() map[*ast.Expr]bool
 }
@@ -66,24 +68,30 @@ func newSnapshot(ctx context.Context, s *set, compiler *ast.Compiler) (*snapshot
 	if err != nil {
 		return nil, err
 	}
+	published, problems := s.publications(compiler)
+	if len(problems) > 0 {
+		return nil, &problemError{problems}
+	}
 	sn := &snapshot{
-		set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, len(entrypoints())+1), masks: masks,
-		store: store, txn: txn,
+		set: s, gated: s, compiler: compiler, queries: make(map[Entrypoint]rego.PreparedEvalQuery, len(entrypoints())+3), masks: masks,
+		store: store, txn: txn, publications: published,
 	}
 	sn.aliases = sync.OnceValue(func() map[*ast.Expr]bool { return aliasesOf(compiler) })
 	asked := entrypoints()
 	if len(compiler.GetRules(maskRef())) > 0 {
 		asked = append(asked, entryMask)
 	}
+	common := []func(*rego.Rego){rego.Compiler(compiler), rego.Transaction(txn), rego.StrictBuiltinErrors(true)}
+	whole := append(slices.Clone(common), rego.Store(wholeStore{store}))
 	for _, e := range asked {
-		query, err := rego.New(
-			rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(e.resultRef())))),
-			rego.Compiler(compiler), rego.Store(wholeStore{store}), rego.Transaction(txn), rego.StrictBuiltinErrors(true),
-		).PrepareForEval(ctx)
+		query, err := prepareDocument(ctx, e.resultRef(), whole)
 		if err != nil {
 			return nil, fmt.Errorf("entrypoint %s: %w", e, err)
 		}
 		sn.queries[e] = query
+	}
+	if err := sn.prepare(ctx, whole, append(slices.Clone(common), rego.Store(store))); err != nil {
+		return nil, err
 	}
 	sn.options = []rego.EvalOption{
 		rego.EvalMetrics(metrics.NoOp()), rego.EvalTransaction(txn), rego.EvalBaseCache(dataCache{data}),
@@ -115,7 +123,11 @@ func (s *snapshot) eval(ctx context.Context, e Entrypoint, options []rego.EvalOp
 	if !ok {
 		return nil, fmt.Errorf("no entrypoint %q", e)
 	}
-	results, err := query.Eval(ctx, options...)
+	return single(query.Eval(ctx, options...))
+}
+
+// single is exactly one defined value of an evaluation.
+func single(results rego.ResultSet, err error) (ast.Value, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"time"
@@ -197,6 +198,33 @@ type countedPDP struct {
 func (p countedPDP) Decide(ctx context.Context, q *policies.Question) (policies.Decision, error) {
 	started := p.now()
 	decision, err := p.PDP.Decide(ctx, q)
+	result := p.count(q, started, decision, err)
+	if q.Token != nil {
+		p.metrics.tokens.WithLabelValues(grantType(q.Token.GrantType), result).Inc()
+	}
+	return decision, err
+}
+
+// Document implements decide.Documents.
+func (p countedPDP) Document(ctx context.Context, name string, q *policies.Question) (policies.Decision, json.RawMessage, error) {
+	started := p.now()
+	decision, document, err := p.PDP.Document(ctx, name, q)
+	p.count(q, started, decision, err)
+	return decision, document, err
+}
+
+// Filter implements decide.Documents.
+func (p countedPDP) Filter(
+	ctx context.Context, name string, q *policies.Question, unknowns []string,
+) (policies.Decision, *policies.Filter, error) {
+	started := p.now()
+	decision, filter, err := p.PDP.Filter(ctx, name, q, unknowns)
+	p.count(q, started, decision, err)
+	return decision, filter, err
+}
+
+// count counts what was evaluated; a decision without an id was not.
+func (p countedPDP) count(q *policies.Question, started time.Time, decision policies.Decision, err error) string {
 	result := "deny"
 	switch {
 	case err != nil:
@@ -204,13 +232,12 @@ func (p countedPDP) Decide(ctx context.Context, q *policies.Question) (policies.
 	case decision.Allow:
 		result = "permit"
 	}
-	entrypoint := string(q.Entrypoint)
-	p.metrics.evaluated.WithLabelValues(entrypoint).Observe(p.now().Sub(started).Seconds())
-	p.metrics.decisions.WithLabelValues(entrypoint, result).Inc()
-	if q.Token != nil {
-		p.metrics.tokens.WithLabelValues(grantType(q.Token.GrantType), result).Inc()
+	if decision.ID != "" {
+		entrypoint := string(q.Entrypoint)
+		p.metrics.evaluated.WithLabelValues(entrypoint).Observe(p.now().Sub(started).Seconds())
+		p.metrics.decisions.WithLabelValues(entrypoint, result).Inc()
 	}
-	return decision, err
+	return result
 }
 
 // grantType keeps the label bounded whatever a client sends.

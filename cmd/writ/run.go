@@ -123,7 +123,7 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 	n.room.Join(n.follower, n.auth)
 	n.room.JoinKeys(n.auth)
 	if n.api, err = decide.New(decide.Config{
-		BaseURL: config.Issuer, PDP: n.counted(), Log: n.decisions, Directory: n.room, Holders: n.room, Pages: n.room,
+		BaseURL: config.Issuer, PDP: n.counted(), Documents: n.counted(), Log: n.decisions, Directory: n.room, Holders: n.room, Pages: n.room,
 		Tokens: n.auth, Logger: logger,
 	}); err != nil {
 		return nil, err

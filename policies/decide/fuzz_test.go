@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/writ-authz/writ/policies"
 )
 
 // FuzzEvaluation puts any body to the AuthZEN route. The caller may ask, and nobody it can ask about has a right: whatever
@@ -31,6 +33,39 @@ func FuzzEvaluation(f *testing.F) {
 		}
 		var answer struct{ Decision *bool }
 		if err := json.Unmarshal(reply.Body.Bytes(), &answer); err != nil || answer.Decision == nil || *answer.Decision {
+			t.Fatalf("%q: %s, %v", body, reply.Body, err)
+		}
+	})
+}
+
+// FuzzCompile puts any body to the compile API. Nobody it can ask about has a right or an attribute: whatever arrives is refused as a
+// request or answered with a filter that selects nothing, or one's own tickets, and never with one that selects everything.
+func FuzzCompile(f *testing.F) {
+	w := newWorld(f, nil)
+	delete(w.subjects, "user/ada")
+	delete(w.subjects, "application/asker")
+	for _, seed := range []string{
+		`{"input":{"subject":{"type":"user","id":"ada"},"action":{"name":"read"},"resource":{"type":"helpdesk/ticket"}}}`,
+		`{"input":{"subject":{"type":"application","id":"meek"},"action":{"name":"answer"},"resource":{"properties":{"state":"new"}}},
+			"unknowns":["input.resource.properties.state"],"options":{"mappings":{"state":"s"}}}`,
+		`{"input":{"subject":{"type":"user","id":"ada","properties":{"teams":["a"]}},"context":{"ip":"::1"}},"unknowns":[]}`,
+		`{"input":{"subject":{"type":"token","id":"asker"}},"unknowns":["input.resource.properties[\"$where\"]"]}`, `{}`, `[]`, `null`, "\xff",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		w.tb = t // fuzz targets of one process run one after another
+		reply := w.ask("asker", "/v1/compile/apps/helpdesk/permit", body)
+		if reply.Code != http.StatusOK {
+			if reply.Code < 400 || strings.Contains(reply.Body.String(), policies.ErrUndecided.Error()) {
+				t.Fatalf("%d %s", reply.Code, reply.Body)
+			}
+			return
+		}
+		var answer struct {
+			Result struct{ Query *map[string]any }
+		}
+		if err := json.Unmarshal(reply.Body.Bytes(), &answer); err != nil || answer.Result.Query != nil && len(*answer.Result.Query) == 0 {
 			t.Fatalf("%q: %s, %v", body, reply.Body, err)
 		}
 	})

@@ -32,9 +32,11 @@ type Pages interface {
 // Config is what the decision API stands on.
 type Config struct {
 	// BaseURL is the public listener's URL as clients know it, without a slash at the end; metadata is built from it alone.
-	BaseURL   string
-	PDP       PDP
-	Log       *policies.Log
+	BaseURL string
+	PDP     PDP
+	Log     *policies.Log
+	// Documents are answered by the same policies as PDP.
+	Documents Documents
 	Directory enforce.Directory
 	Holders   enforce.Holders
 	Pages     Pages
@@ -47,9 +49,9 @@ type API struct{ Config }
 
 // New returns the decision API, or an error if a part is missing.
 func New(c Config) (*API, error) {
-	if c.BaseURL == "" || c.PDP == nil || c.Log == nil || c.Directory == nil || c.Holders == nil || c.Pages == nil ||
+	if c.BaseURL == "" || c.PDP == nil || c.Log == nil || c.Documents == nil || c.Directory == nil || c.Holders == nil || c.Pages == nil ||
 		c.Tokens == nil || c.Logger == nil {
-		return nil, errors.New("decision API: a base URL, a PDP, its log, a directory, holders, pages, tokens and a logger are needed")
+		return nil, errors.New("decision API: a base URL, a PDP, its documents and log, a directory, holders, pages, tokens and a logger are needed")
 	}
 	return &API{Config: c}, nil
 }
@@ -86,6 +88,9 @@ func (a *API) AuthZENRoutes() []enforce.Route {
 func (a *API) Routes() []enforce.Route {
 	return []enforce.Route{
 		ask(http.MethodPost, "/v1/permissions", a.permissions, permissionsShape()),
+		ask(http.MethodPost, "/v1/data/{root}/{folder}/{name}", a.data, dataShape()),
+		ask(http.MethodPost, "/v1/batch/data/{root}/{folder}/{name}", a.batch, batchShape()),
+		ask(http.MethodPost, "/v1/compile/{root}/{folder}/{name}", a.compile, compileShape()),
 	}
 }
 

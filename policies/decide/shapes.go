@@ -45,6 +45,51 @@ func configurationShape() *enforce.Shape {
 	}
 }
 
+func askedExample() map[string]any {
+	return map[string]any{
+		"subject": map[string]any{"type": "user", "id": "ada"}, "action": map[string]any{"name": "read"},
+		"resource": map[string]any{"type": "ledger/accounts", "id": "123"},
+	}
+}
+
+func dataShape() *enforce.Shape {
+	return &enforce.Shape{
+		Summary:  "The document that a published entrypoint is for a question (OPA's data API)",
+		Requests: enforce.Reads[dataRequest](), Open: true, Required: []string{"input"},
+		Example: map[string]any{"input": askedExample()},
+		Replies: []enforce.ReplyShape{enforce.OK[dataReply]()}, Errors: []int{http.StatusNotFound},
+	}
+}
+
+func batchShape() *enforce.Shape {
+	return &enforce.Shape{
+		Summary:  "The documents for many questions (OPA's batch API)",
+		Requests: enforce.Reads[batchRequest](), Open: true, Required: []string{"inputs"},
+		Example: map[string]any{
+			"common_input": askedExample(), "inputs": map[string]any{"1": map[string]any{"resource": map[string]any{"id": "1"}}},
+		},
+		Replies: []enforce.ReplyShape{enforce.OK[batchReply](), enforce.Answer[batchReply](http.StatusMultiStatus), enforce.Answer[batchReply](http.StatusServiceUnavailable)},
+		Errors:  []int{http.StatusNotFound},
+	}
+}
+
+func compileShape() *enforce.Shape {
+	replies := make([]enforce.ReplyShape, 0, len(media()))
+	for _, m := range media() {
+		reply := enforce.OK[compileReply]()
+		reply.Media = m.media
+		replies = append(replies, reply)
+	}
+	question := askedExample()
+	question["resource"] = map[string]any{"type": "helpdesk/ticket"}
+	return &enforce.Shape{
+		Summary:  "The filter that selects what a published entrypoint permits (OPA's compile API)",
+		Requests: enforce.Reads[compileRequest](), Open: true, Required: []string{"input"},
+		Example: map[string]any{"input": question, "options": map[string]any{"mappings": map[string]any{"reporter": "reported_by"}}},
+		Replies: replies, Errors: []int{http.StatusNotFound, http.StatusNotAcceptable},
+	}
+}
+
 func evaluationsShape() *enforce.Shape {
 	return &enforce.Shape{
 		Summary:  "May they do these things? Many questions at once (AuthZEN 1.0, section 7)",
