@@ -202,6 +202,7 @@ func TestEveryCommandHasAnExampleAndEveryPrinterAnOutput(t *testing.T) {
 		"writ version": true, "writ config show": true, "writ recover": true, "writ seed": true, "writ token": true, "writ decide": true, "writ whoami": true,
 		"writ policy check": true, "writ policy test": true, "writ policy eval": true, "writ policy why": true, "writ policy bench": true,
 		"writ policy diff": true, "writ policy mutate": true, "writ policy replay": true,
+		"writ policy push": true, "writ policy activate": true, "writ policy rollback": true, "writ policy log": true,
 		"writ keys list": true, "writ keys rotate": true, "writ keys retire": true,
 		"writ audit verify": true, "writ audit key": true, "writ review": true,
 		"writ import": true, "writ export": true, "writ user reset-password": true, "writ app secret list": true, "writ app secret add": true,
