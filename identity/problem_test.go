@@ -37,6 +37,7 @@ func TestEveryReasonCodeOfTheCatalogueHasItsStatus(t *testing.T) {
 		"replayed": 400, "admin_only": 403, "not_administrator": 403, "root_only": 403, "system_level_readonly": 403, "unauthorized_client": 403,
 		"audience_down":            403,
 		"password_change_required": 403, "not_owner": 403, "proof_required": 403, "address_not_allowed": 403,
+		"outside_instance_scope": 403, "unknown_path": 403, "unmapped_route": 403, // of shipped applications
 	}
 	permits := map[string]bool{"granted": true, "own": true}
 	for code := range engine.Catalogue().Reasons() {
