@@ -144,7 +144,7 @@ func TestErrorsInTheLogRepeatNothingOfTheInput(t *testing.T) {
 	dir["apps/zoo/zoo_test.rego"] = strings.ReplaceAll(dir["apps/zoo/zoo_test.rego"], `{"closed": true}`, `{"closed": "1"}`)
 	line, text := logged(t, dir, zooQuestion("ada", `"canary"`))
 	failed, _ := line["error"].(string)
-	if strings.Contains(failed, "canary") || !strings.Contains(failed, "zoo.rego:13: eval_builtin_error: to_number") || !strings.Contains(text, `"closed":"canary"`) {
+	if strings.Contains(failed, "canary") || !strings.Contains(failed, "zoo.rego:17: eval_builtin_error: to_number") || !strings.Contains(text, `"closed":"canary"`) {
 		t.Errorf("the error is %q", failed)
 	}
 	line, text = logged(t, zoo(), zooQuestion("ada", `1,"canary":1,"canary":2`))
