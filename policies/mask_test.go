@@ -2,6 +2,7 @@ package policies_test
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -150,6 +151,17 @@ func TestErrorsInTheLogRepeatNothingOfTheInput(t *testing.T) {
 	line, text = logged(t, zoo(), zooQuestion("ada", `1,"canary":1,"canary":2`))
 	if strings.Contains(text, "canary") || line["error"] != "no decision: bad question" || line["input"] != nil {
 		t.Errorf("a bad question is %s", text)
+	}
+}
+
+// Whoever gets the error may log it: it repeats nothing of the input either.
+func TestErrorsOfTheDecisionPointRepeatNothingOfTheInput(t *testing.T) {
+	dir := zoo()
+	dir["apps/zoo/zoo.rego"] = strings.ReplaceAll(dir["apps/zoo/zoo.rego"], "if input.context.closed", "if to_number(input.context.closed) == 1")
+	dir["apps/zoo/zoo_test.rego"] = strings.ReplaceAll(dir["apps/zoo/zoo_test.rego"], `{"closed": true}`, `{"closed": "1"}`)
+	_, err := open(t, policies.Config{Dir: write(t, dir)}).Decide(t.Context(), zooQuestion("ada", `"canary"`))
+	if !errors.Is(err, policies.ErrUndecided) || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "to_number") {
+		t.Errorf("the error is %v", err)
 	}
 }
 

@@ -157,6 +157,15 @@ func (p *PDP) Decide(ctx context.Context, q *Question) (Decision, error) {
 	return d, nil
 }
 
+// unanswered is an error of the decision point. Whoever logs or shows it repeats nothing of the input; what it wraps might.
+type unanswered struct {
+	text  string
+	cause error
+}
+
+func (u *unanswered) Error() string { return u.text }
+func (u *unanswered) Unwrap() error { return u.cause }
+
 // undecided counts and tells why a question has no answer. What it tells is about the rules, never about the input.
 func (p *PDP) undecided(ctx context.Context, e Entrypoint, err error) error {
 	p.undecidedTotal.Add(1)
@@ -164,7 +173,8 @@ func (p *PDP) undecided(ctx context.Context, e Entrypoint, err error) error {
 		p.overdue.Add(1)
 	}
 	p.logger.ErrorContext(ctx, "no decision", "entrypoint", string(e), "error", told(err))
-	return fmt.Errorf("%w: %w", ErrUndecided, err)
+	whole := fmt.Errorf("%w: %w", ErrUndecided, err)
+	return &unanswered{text: told(whole), cause: whole}
 }
 
 // Catalogue returns the catalogue of the active snapshot.
