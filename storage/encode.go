@@ -60,7 +60,7 @@ func Indexed(r Record) (Index, error) {
 	return index, nil
 }
 
-// Check returns an error if q names a filter that kind does not declare, or has no positive limit.
+// Check returns an error if q names a filter that kind does not declare, goes both ways, or has no positive limit.
 func (q Query) Check(kind Kind) error {
 	for name := range q.Equal {
 		if !slices.Contains(kind.Filters, name) {
@@ -72,13 +72,16 @@ func (q Query) Check(kind Kind) error {
 			return kind.undeclared(name)
 		}
 	}
+	if q.After != "" && q.Before != "" {
+		return fmt.Errorf("list %s: a page is behind one id or in front of one, not both", kind.Name)
+	}
 	if q.Limit <= 0 {
 		return fmt.Errorf("list %s: limit %d is not positive", kind.Name, q.Limit)
 	}
 	return nil
 }
 
-// Selects says whether a record with this index meets every filter of q. After and Limit are not looked at.
+// Selects says whether a record with this index meets every filter of q. After, Before and Limit are not looked at.
 func (q Query) Selects(index Index) bool {
 	for name, values := range q.Equal {
 		if !slices.ContainsFunc(index.Filters[name], func(v string) bool { return slices.Contains(values, v) }) {

@@ -47,7 +47,7 @@ type Index struct {
 	ExpiresAt time.Time
 }
 
-// Query selects records of one kind, in ascending byte order of the id.
+// Query selects records of one kind. A page is in ascending byte order of the id, whichever way it is found.
 type Query struct {
 	// Equal maps a declared filter to the values of which a record must have at least one. All entries must hold.
 	Equal map[string][]string
@@ -55,6 +55,9 @@ type Query struct {
 	Prefix map[string]string
 	// After is the id behind which the page begins; empty begins at the start. It need not exist.
 	After string
+	// Before is the id in front of which the page ends: of those in front of it, the page has the last ones. Empty, the page has the first
+	// ones behind After. It need not exist. Both at once are an error.
+	Before string
 	// Limit is the largest number of records wanted; it must be positive.
 	Limit int
 }
@@ -104,6 +107,9 @@ type Store interface {
 	Txn(ctx context.Context, fn func(ctx context.Context, tx Tx) error) error
 	// Changes returns up to limit changes with a sequence above after, in order and without a gap.
 	Changes(ctx context.Context, after int64, limit int) ([]Change, error)
+	// Restore adds records as they are, version and times included, and sets the authority sequence, all together. Nothing of it is in
+	// the feed: it is for a store that is filled from a copy and that no node reads yet. A taken id or unique value is a *ConflictError.
+	Restore(ctx context.Context, records []Record, sequence int64) error
 	// Purge removes records that are expired at now and returns how many. It only tidies up.
 	Purge(ctx context.Context, now time.Time) (int, error)
 	// Ping returns nil if the store can serve now.

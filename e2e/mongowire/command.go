@@ -51,6 +51,8 @@ func commands() map[string]command {
 		"abortTransaction":  {run: abortTransaction, admin: true, inside: true, writes: true},
 		"endSessions":       {run: endSessions},
 
+		"configureFailPoint": {run: configureFailPoint, unstable: true, fields: []string{"mode", "data"}},
+
 		"create":          {run: create, collection: true, writes: true},
 		"drop":            {run: drop, collection: true, writes: true},
 		"dropDatabase":    {run: dropDatabase, writes: true},
@@ -109,6 +111,9 @@ func (s *server) dispatch(conn *connection, body bson.D) (bson.D, error) {
 	}
 	c.kind = kind
 	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if err := c.hang(); err != nil {
 		return nil, err
 	}
 	if c.session == nil {

@@ -26,9 +26,10 @@ type server struct {
 	delayCommit time.Duration
 	report      io.Writer // complaints, one line each
 
-	cursors  cursors
-	stopping chan struct{}
-	requests atomic.Int32
+	cursors   cursors
+	failPoint failPoint
+	stopping  chan struct{}
+	requests  atomic.Int32
 
 	mu    sync.Mutex
 	conns map[*connection]struct{}

@@ -415,6 +415,25 @@ func TestAClientThatGoesStopsWaiting(t *testing.T) {
 	}
 }
 
+// TestATransactionOutlivesItsConnection holds that the end of a connection is not that of a transaction between two of its commands: what it
+// has written is in the way of others until somebody gives it up, over whichever connection.
+func TestATransactionOutlivesItsConnection(t *testing.T) {
+	n := start(t, "--transaction-lifetime", "24h")
+	lost, r := dial(t, n), dial(t, n)
+	r.ok("insert", "users", "documents", bson.A{d("_id", "a", "n", 1)})
+	change := bson.A{d("q", d("_id", "a"), "u", d("n", 2))}
+	lost.ok(append(in(1, 1, "update", "users", "updates", change), "startTransaction", true)...)
+	_ = lost.socket.Close()
+	for number := range int64(3) {
+		r.refused(112, append(in(2, number, "update", "users", "updates", change), "startTransaction", true)...)
+	}
+	r.refused(50, "update", "users", "updates", change, "maxTimeMS", 20)
+	dial(t, n).ok(in(1, 1, "abortTransaction", 1, "$db", "admin")...)
+	r.ok(append(in(2, 9, "update", "users", "updates", change), "startTransaction", true)...)
+	r.ok(in(2, 9, "commitTransaction", 1, "$db", "admin")...)
+	r.refused(251, in(1, 1, "abortTransaction", 1, "$db", "admin")...)
+}
+
 func TestLifetimeOfATransaction(t *testing.T) {
 	users := fresh(t, "--transaction-lifetime", "50ms")
 	put(t, t.Context(), users, "a", 1)

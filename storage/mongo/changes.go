@@ -31,7 +31,7 @@ func (s *Store) feed(ctx context.Context, after int64, limit int) ([]storage.Cha
 	changes := []storage.Change{}
 	filter := bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: changeID(after)}}}}
 	fields := bson.D{{Key: "sequence", Value: 1}, {Key: "items", Value: 1}}
-	err := s.page(ctx, s.changes, filter, fields, limit, func(raw bson.Raw) error {
+	err := s.page(ctx, s.changes, filter, fields, byID(), limit, func(raw bson.Raw) error {
 		sequence, ok := raw.Lookup("sequence").AsInt64OK()
 		items, text := raw.Lookup("items").StringValueOK()
 		if !ok || !text {

@@ -96,14 +96,18 @@ func (c *cutter) arm(command string, behind bool, times int64) {
 	c.command.Store(command)
 }
 
+// throughCutter returns two stores on one database, one of them behind a cutter.
 func throughCutter(t *testing.T) (*writmongo.Store, *writmongo.Store, *cutter) {
 	t.Helper()
 	needStandIn(t)
-	uri := database(t)
+	return cutOff(t, strings.TrimPrefix(server.uri, "mongodb://"), database(t))
+}
+
+func cutOff(t *testing.T, address, uri string) (*writmongo.Store, *writmongo.Store, *cutter) {
+	t.Helper()
 	straight := open(t, writmongo.Config{URI: uri})
-	c := newCutter(t, strings.TrimPrefix(server.uri, "mongodb://"))
-	_, name, _ := strings.Cut(strings.TrimPrefix(uri, "mongodb://"), "/")
-	cut := open(t, writmongo.Config{URI: "mongodb://" + c.address + "/" + name + "?directConnection=true"})
+	c := newCutter(t, address)
+	cut := open(t, writmongo.Config{URI: strings.Replace(uri, address, c.address, 1) + "?directConnection=true"})
 	return cut, straight, c
 }
 
@@ -185,4 +189,79 @@ func TestASingleWriteIsNotDoneTwice(t *testing.T) {
 		t.Errorf("%d cuts", c.cuts.Load())
 	}
 	c.arm("", false, 0)
+}
+
+// TestATransactionWhoseEndIsLostIsInNobodysWayForLong interrupts a transaction that has written the authority document, and loses what is sent
+// to end it. The server would keep it for a day: that others can write again is the store's doing, which asks on.
+func TestATransactionWhoseEndIsLostIsInNobodysWayForLong(t *testing.T) {
+	needStandIn(t)
+	address, stop, err := standIn(t.Context(), "--transaction-lifetime", "24h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	const always = 1 << 40
+	broken := errors.New("the caller gives up")
+	for _, row := range []struct {
+		name, end string
+		behind    bool // the server gets the end, and its reply is lost
+		lose      int64
+		then      error
+		held      bool // it is in the way as long as its end is lost
+		took      bool // it takes place in the end
+	}{
+		{name: "given up, and the word is lost once", end: "abortTransaction", lose: 1, then: broken},
+		{name: "given up, and the word is lost", end: "abortTransaction", lose: always, then: broken, held: true},
+		{name: "given up, and the reply is lost", end: "abortTransaction", behind: true, lose: always, then: broken},
+		{name: "committed, and the word is lost", end: "commitTransaction", lose: always, held: true, took: true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			uri, _ := databaseOf("mongodb://" + address)
+			store, straight, c := cutOff(t, address, uri)
+			c.arm(row.end, row.behind, row.lose)
+			err := store.Txn(t.Context(), func(ctx context.Context, tx storage.Tx) error {
+				if err := tx.Advance(ctx, 0); err != nil {
+					return err
+				}
+				return errors.Join(row.then, tx.Insert(ctx, &storage.Tenant{Meta: storage.Meta{ID: "interrupted"}}))
+			})
+			if row.then != nil && !errors.Is(err, row.then) || row.then == nil && !errors.Is(err, storage.ErrUnavailable) {
+				t.Errorf("got %v", err)
+			}
+			err = addTenant(t.Context(), straight, "other", 0)
+			if row.held != errors.Is(err, storage.ErrStale) || !row.held && err != nil {
+				t.Errorf("another transaction while the end is lost: %v", err)
+			}
+			c.arm("", false, 0)
+			for at := int64(0); errors.Is(err, storage.ErrStale); time.Sleep(time.Millisecond) {
+				if at, err = straight.Sequence(t.Context()); err == nil {
+					err = addTenant(t.Context(), straight, "other", at)
+				}
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			if _, err := storage.Get[storage.Tenant](t.Context(), straight, "interrupted"); (err == nil) != row.took {
+				t.Errorf("the interrupted transaction: %v", err)
+			}
+		})
+	}
+	t.Run("the store is closed meanwhile", func(t *testing.T) {
+		uri, _ := databaseOf("mongodb://" + address)
+		store, _, c := cutOff(t, address, uri)
+		c.arm("abortTransaction", false, always)
+		if err := store.Txn(t.Context(), func(ctx context.Context, tx storage.Tx) error {
+			return errors.Join(broken, tx.Advance(ctx, 0))
+		}); !errors.Is(err, broken) {
+			t.Errorf("got %v", err)
+		}
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+		cuts := c.cuts.Load()
+		time.Sleep(100 * time.Millisecond)
+		if c.cuts.Load() != cuts {
+			t.Error("it asks on")
+		}
+	})
 }

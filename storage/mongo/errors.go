@@ -18,6 +18,9 @@ const (
 	codeUnauthorized         = 13
 	codeAuthenticationFailed = 18
 	codeNamespaceNotFound    = 26
+	codeTransactionTooOld    = 225
+	codeNoSuchTransaction    = 251
+	codeTransactionCommitted = 256
 	codeAtlasError           = 8000 // authentication and limits of a hosted cluster
 	codeDuplicateKey         = 11000
 )
@@ -30,8 +33,9 @@ const (
 )
 
 var (
-	errClosed = fmt.Errorf("the store is closed: %w", storage.ErrUnavailable)
-	errOver   = fmt.Errorf("the transaction is over: %w", storage.ErrUnavailable)
+	errClosed    = fmt.Errorf("the store is closed: %w", storage.ErrUnavailable)
+	errOver      = fmt.Errorf("the transaction is over: %w", storage.ErrUnavailable)
+	errNoPrimary = fmt.Errorf("mongodb: no primary is known: %w", storage.ErrUnavailable)
 	// errLost is a transaction that the server aborted because of another one. As an ErrStale it is no answer about a version.
 	errLost = fmt.Errorf("mongodb: another transaction was faster: %w", storage.ErrStale)
 )

@@ -29,7 +29,7 @@ func TestTheConnectionStringCannotWeakenTheContract(t *testing.T) {
 	}
 }
 
-func TestUnparsedLeavesCredentialsOut(t *testing.T) {
+func TestSL01UnparsedLeavesCredentialsOut(t *testing.T) {
 	for _, c := range []struct{ uri, secret string }{
 		{"mongodb://user:pa%2Fss@host/db", "pa/ss"},
 		{"mongodb://user:pa%2Fss@host/db", "pa%2Fss"},

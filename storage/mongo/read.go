@@ -99,6 +99,8 @@ func (s *Store) live() bson.E {
 
 func byID() bson.D { return bson.D{{Key: "_id", Value: 1}} }
 
+func backByID() bson.D { return bson.D{{Key: "_id", Value: -1}} }
+
 // bodyOnly leaves out what is there for look-ups.
 func bodyOnly() bson.D { return bson.D{{Key: "_id", Value: 0}, {Key: "body", Value: 1}} }
 
@@ -139,19 +141,22 @@ func (s *Store) list(ctx context.Context, kind storage.Kind, q storage.Query) ([
 	if err := q.Check(kind); err != nil {
 		return nil, err
 	}
-	records := []storage.Record{}
+	records, sort, at := []storage.Record{}, byID(), &q.After
+	if q.Before != "" {
+		sort, at = backByID(), &q.Before
+	}
 	size := q.Limit
 	if len(q.Prefix) > 0 { // the server's answer is too wide, and judged here
 		size = max(size, judgedPage)
 	}
 	for {
 		read, bytes := 0, 0
-		err := s.page(ctx, c.documents, s.selection(q), bodyOnly(), size, func(raw bson.Raw) error {
+		err := s.page(ctx, c.documents, s.selection(q), bodyOnly(), sort, size, func(raw bson.Raw) error {
 			record := kind.New()
 			if err := decode(raw, record); err != nil {
 				return err
 			}
-			read, bytes, q.After = read+1, bytes+len(raw), record.RecordMeta().ID
+			read, bytes, *at = read+1, bytes+len(raw), record.RecordMeta().ID
 			if len(records) < q.Limit && q.Selects(record.Index()) {
 				records = append(records, record)
 			}
@@ -159,17 +164,20 @@ func (s *Store) list(ctx context.Context, kind storage.Kind, q storage.Query) ([
 		})
 		// A page that is not full is the last, unless the server cut it at the largest size of a reply.
 		if err != nil || len(records) == q.Limit || read < size && bytes < wholeReply || read == 0 {
+			if q.Before != "" {
+				slices.Reverse(records)
+			}
 			return records, err
 		}
 	}
 }
 
-// page reads the first documents, by id, that a filter finds, in one reply without a cursor: in a session that reads an instant
+// page reads the first documents, in the order of sort, that a filter finds, in one reply without a cursor: in a session that reads an instant
 // the driver names the instant in getMore too, where it has no place.
 func (s *Store) page(
-	ctx context.Context, documents *mongo.Collection, filter, fields bson.D, size int, each func(bson.Raw) error,
+	ctx context.Context, documents *mongo.Collection, filter, fields, sort bson.D, size int, each func(bson.Raw) error,
 ) error {
-	o := options.Find().SetSort(byID()).SetProjection(fields).SetBatchSize(int32(size)).SetLimit(-int64(size)) // negative: one batch
+	o := options.Find().SetSort(sort).SetProjection(fields).SetBatchSize(int32(size)).SetLimit(-int64(size)) // negative: one batch
 	cursor, err := documents.Find(ctx, filter, o)
 	if err != nil {
 		return failed(ctx, err)
@@ -192,6 +200,9 @@ func (s *Store) selection(q storage.Query) bson.D {
 	filter := bson.D{s.live()}
 	if q.After != "" {
 		filter = append(filter, bson.E{Key: "_id", Value: bson.D{{Key: "$gt", Value: q.After}}})
+	}
+	if q.Before != "" {
+		filter = append(filter, bson.E{Key: "_id", Value: bson.D{{Key: "$lt", Value: q.Before}}})
 	}
 	for _, name := range slices.Sorted(maps.Keys(q.Equal)) {
 		values := append([]string{}, q.Equal[name]...)

@@ -17,13 +17,14 @@ import (
 )
 
 // Collections beside those of the kinds. authority holds one document; changes the feed, by sequence; declarations what each kind
-// was indexed by, and the schema version.
+// was indexed by, the schema version, and a document that says nothing, which Beat writes.
 const (
 	authorityName    = "authority"
 	authorityID      = "authority"
 	changesName      = "changes"
 	declarationsName = "declarations"
 	schemaID         = "(schema)"
+	beatID           = "(beat)"
 	schemaVersion    = 1
 	reindexPage      = 200
 )
@@ -111,8 +112,7 @@ const (
 
 // prepareSchema creates or asserts collections and indexes and sets s.kinds. Several nodes may do so at once.
 func (s *Store) prepareSchema(ctx context.Context, kinds []storage.Kind) error {
-	declarations := s.database.Collection(declarationsName)
-	if err := s.claimSchema(ctx, declarations); err != nil {
+	if err := s.claimSchema(ctx); err != nil {
 		return err
 	}
 	// Read before it is written: a write would wait for a transaction on it, and the node of that one may have been killed.
@@ -129,7 +129,7 @@ func (s *Store) prepareSchema(ctx context.Context, kinds []storage.Kind) error {
 	s.kinds = map[string]*collection{}
 	for _, kind := range kinds {
 		c := &collection{kind: kind, documents: s.database.Collection(kind.Name)}
-		if err := s.prepareCollection(ctx, declarations, c); err != nil {
+		if err := s.prepareCollection(ctx, c); err != nil {
 			return fmt.Errorf("prepare collection %s: %w", kind.Name, err)
 		}
 		s.kinds[kind.Name] = c
@@ -139,16 +139,16 @@ func (s *Store) prepareSchema(ctx context.Context, kinds []storage.Kind) error {
 
 // claimSchema notes the schema version in a new database and refuses one that a newer Writ wrote. On the way it uses every right
 // that the store needs, so that a missing one is told at the start.
-func (s *Store) claimSchema(ctx context.Context, declarations *mongo.Collection) error {
+func (s *Store) claimSchema(ctx context.Context) error {
 	version := bson.D{{Key: "_id", Value: schemaID}, {Key: "version", Value: schemaVersion}}
-	if err := s.ensure(ctx, declarations, version); err != nil {
+	if err := s.ensure(ctx, s.declarations, version); err != nil {
 		return fmt.Errorf("write to the database %s: %w", s.database.Name(), err)
 	}
 	var stored struct {
 		Version int `bson:"version"`
 	}
 	filter := bson.D{{Key: "_id", Value: schemaID}}
-	if err := declarations.FindOne(ctx, filter).Decode(&stored); err != nil {
+	if err := s.declarations.FindOne(ctx, filter).Decode(&stored); err != nil {
 		return fmt.Errorf("read the database %s: %w", s.database.Name(), s.refused(ctx, err))
 	}
 	if stored.Version > schemaVersion {
@@ -156,10 +156,10 @@ func (s *Store) claimSchema(ctx context.Context, declarations *mongo.Collection)
 			"restore a backup", s.database.Name(), stored.Version, schemaVersion)
 	}
 	absent := bson.D{{Key: "_id", Value: "(absent)"}}
-	if _, err := declarations.ReplaceOne(ctx, absent, absent); err != nil {
+	if _, err := s.declarations.ReplaceOne(ctx, absent, absent); err != nil {
 		return fmt.Errorf("update in the database %s: %w", s.database.Name(), s.refused(ctx, err))
 	}
-	if _, err := declarations.DeleteOne(ctx, absent); err != nil {
+	if _, err := s.declarations.DeleteOne(ctx, absent); err != nil {
 		return fmt.Errorf("remove from the database %s: %w", s.database.Name(), s.refused(ctx, err))
 	}
 	return nil
@@ -181,7 +181,7 @@ func (s *Store) refused(ctx context.Context, err error) error {
 	return forbidden(err, s.database.Name())
 }
 
-func (s *Store) prepareCollection(ctx context.Context, declarations *mongo.Collection, c *collection) error {
+func (s *Store) prepareCollection(ctx context.Context, c *collection) error {
 	text, err := json.Marshal([][]string{c.kind.Unique, c.kind.Filters})
 	if err != nil {
 		return err
@@ -190,7 +190,7 @@ func (s *Store) prepareCollection(ctx context.Context, declarations *mongo.Colle
 	var before struct {
 		Declared string `bson:"declared"`
 	}
-	err = declarations.FindOne(ctx, declared[:1]).Decode(&before)
+	err = s.declarations.FindOne(ctx, declared[:1]).Decode(&before)
 	if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
 		return s.refused(ctx, err)
 	}
@@ -206,10 +206,10 @@ func (s *Store) prepareCollection(ctx context.Context, declarations *mongo.Colle
 	if !changed {
 		return nil
 	}
-	if err := s.ensure(ctx, declarations, declared); err != nil {
+	if err := s.ensure(ctx, s.declarations, declared); err != nil {
 		return err
 	}
-	if _, err := declarations.ReplaceOne(ctx, declared[:1], declared); err != nil {
+	if _, err := s.declarations.ReplaceOne(ctx, declared[:1], declared); err != nil {
 		return s.refused(ctx, err)
 	}
 	return nil

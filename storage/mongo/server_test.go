@@ -26,8 +26,10 @@ const serverURI = "WRIT_TEST_MONGODB_URI"
 var server struct {
 	// uri is the connection string without a database; binary is the stand-in, empty where a server was named.
 	uri, binary string
-	databases   atomic.Int64
 }
+
+// databases counts those that were named.
+var databases atomic.Int64
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -92,12 +94,7 @@ func needStandIn(t *testing.T) {
 // database returns a connection string of a database that no other test uses, and drops it at the end.
 func database(t testing.TB) string {
 	t.Helper()
-	name := fmt.Sprintf("writ_test_%d_%d", os.Getpid(), server.databases.Add(1))
-	base, query, _ := strings.Cut(server.uri, "?")
-	uri := strings.TrimSuffix(base, "/") + "/" + name
-	if query != "" {
-		uri += "?" + query
-	}
+	uri, name := databaseOf(server.uri)
 	t.Cleanup(func() {
 		client := connect(t, uri)
 		if err := client.Database(name).Drop(context.Background()); err != nil {
@@ -105,6 +102,17 @@ func database(t testing.TB) string {
 		}
 	})
 	return uri
+}
+
+// databaseOf is the connection string and the name of a new database of a server.
+func databaseOf(server string) (uri, name string) {
+	name = fmt.Sprintf("writ_test_%d_%d", os.Getpid(), databases.Add(1))
+	base, query, _ := strings.Cut(server, "?")
+	uri = strings.TrimSuffix(base, "/") + "/" + name
+	if query != "" {
+		uri += "?" + query
+	}
+	return uri, name
 }
 
 // connect returns a plain client, for what the store does not do.

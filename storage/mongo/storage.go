@@ -51,6 +51,10 @@ type Store struct {
 	kinds     map[string]*collection
 	authority *mongo.Collection
 	changes   *mongo.Collection
+	// declarations is what prepareSchema says of it, and holds the beat.
+	declarations *mongo.Collection
+	primary      *primary
+	endings      *endings
 	// described is what Describe returns; disconnect ends the client.
 	described  string
 	disconnect func() error
@@ -59,7 +63,7 @@ type Store struct {
 	closed  atomic.Bool
 }
 
-var _ storage.Store = (*Store)(nil)
+var _ storage.Remote = (*Store)(nil)
 
 // Open connects to the replica set and creates or asserts collections and indexes. It is an error if the server is not a member
 // of a replica set, is too old, or does not let the user do what the store does; the error says what to change and holds no
@@ -76,7 +80,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.New("the connection string cannot be read: " + unparsed(cfg.URI, err))
 	}
-	client, err := mongo.Connect(clientOptions(cfg.URI))
+	seen := newPrimary()
+	client, err := mongo.Connect(clientOptions(cfg.URI).SetServerMonitor(seen.monitor()))
 	if err != nil {
 		return nil, errors.New("the connection string cannot be used: " + unparsed(cfg.URI, err))
 	}
@@ -84,8 +89,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if name == "" {
 		name = defaultDatabase
 	}
-	s := &Store{now: cfg.Now, client: client, database: client.Database(name)}
+	s := &Store{now: cfg.Now, client: client, database: client.Database(name), primary: seen, endings: newEndings(ctx)}
 	s.authority, s.changes = s.database.Collection(authorityName), s.database.Collection(changesName)
+	s.declarations = s.database.Collection(declarationsName)
 	lasting := context.WithoutCancel(ctx)
 	s.disconnect = func() error {
 		ctx, cancel := context.WithTimeout(lasting, callTimeout)
@@ -174,9 +180,44 @@ func (s *Store) ready(ctx context.Context) error {
 	return nil
 }
 
-// Ping implements storage.Store.
+// Ping implements storage.Store. It asks the server, which also makes the driver look for one, and does not wait for a primary as long as
+// other calls do.
 func (s *Store) Ping(ctx context.Context) error {
-	_, err := s.Sequence(ctx)
+	return s.unlessUnled(ctx, func(ctx context.Context) error { _, err := s.Sequence(ctx); return err })
+}
+
+// Beat implements storage.Remote. It gives up as soon as Ping does.
+func (s *Store) Beat(ctx context.Context) error {
+	return s.unlessUnled(ctx, func(ctx context.Context) error {
+		if err := s.ready(ctx); err != nil {
+			return err
+		}
+		// Another value each time: what changes nothing is not waited for.
+		beat := bson.D{{Key: "_id", Value: beatID}, {Key: "at", Value: bson.NewObjectID().Hex()}}
+		result, err := s.declarations.ReplaceOne(ctx, beat[:1], beat)
+		if err == nil && result.MatchedCount == 0 {
+			_, err = s.declarations.InsertOne(ctx, beat)
+		}
+		if err != nil && !mongo.IsDuplicateKeyError(err) {
+			return failed(ctx, err)
+		}
+		return nil
+	})
+}
+
+// unlessUnled runs a call that ends where no primary is known for a while.
+func (s *Store) unlessUnled(ctx context.Context, call func(ctx context.Context) error) error {
+	within, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		if !s.primary.await(within) {
+			cancel(errNoPrimary)
+		}
+	}()
+	err := call(within)
+	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(within), errNoPrimary) {
+		return errNoPrimary
+	}
 	return err
 }
 
@@ -187,6 +228,7 @@ func (s *Store) Describe() string { return s.described }
 func (s *Store) Close() (err error) {
 	s.closing.Do(func() {
 		s.closed.Store(true)
+		s.endings.close()
 		err = s.disconnect()
 	})
 	return err

@@ -2,6 +2,7 @@ package mongo_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -45,8 +46,8 @@ func TestDescribeNamesTheServerWithoutCredentials(t *testing.T) {
 	}
 }
 
-// TestStartUpErrorsSayWhatToDo holds every refusal at the start to its words: one line, an advice, no credentials.
-func TestStartUpErrorsSayWhatToDo(t *testing.T) {
+// TestSL01StartUpErrorsSayWhatToDo holds every refusal at the start to its words: one line, an advice, no credentials.
+func TestSL01StartUpErrorsSayWhatToDo(t *testing.T) {
 	needStandIn(t)
 	closed, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -140,4 +141,39 @@ func TestAListOfLargeRecordsIsWhole(t *testing.T) {
 	if err != nil || len(listed) != records {
 		t.Errorf("got %d of %d records, %v", len(listed), records, err)
 	}
+	back, err := storage.List[storage.AuditEntry](t.Context(), store, storage.Query{Before: "node/b", Limit: records})
+	if err != nil || len(back) != records || back[0].Seq != 0 || back[records-1].Seq != records-1 {
+		t.Errorf("got %d of %d records from the end, %v", len(back), records, err)
+	}
+}
+
+// TestPingOfAServerThatIsGone says that there is no primary instead of waiting for one as long as a call does, and finds a new one.
+func TestPingOfAServerThatIsGone(t *testing.T) {
+	needStandIn(t)
+	data := t.TempDir()
+	address, stop, err := standIn(t.Context(), "--data", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := open(t, writmongo.Config{URI: "mongodb://" + address + "/writ?directConnection=true"})
+	if err := store.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	for i := range 3 {
+		err := store.Ping(t.Context())
+		if !errors.Is(err, storage.ErrUnavailable) || i > 0 && !strings.Contains(err.Error(), "no primary is known") { // the first may find out
+			t.Errorf("ping %d: %v", i, err)
+		}
+	}
+	if _, stop, err = standIn(t.Context(), "--data", data, "--listen", address); err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	for range 100 { // a driver asks twice a second at most
+		if err = store.Ping(t.Context()); err == nil {
+			return
+		}
+	}
+	t.Errorf("the server is back: %v", err)
 }

@@ -14,8 +14,11 @@ import (
 	"github.com/writ-authz/writ/storage"
 )
 
-// commits bounds how often a commit of unknown outcome is asked for again.
-const commits = 3
+// commits and aborts bound how often the end of a transaction is asked for while its caller waits.
+const (
+	commits = 3
+	aborts  = 2
+)
 
 // tx is one transaction of the server. It reads the state at its first operation and its own writes; one that another transaction
 // changed since is refused to it, so what was read cannot have changed once a commit of authority succeeds: all of those write
@@ -28,6 +31,8 @@ type tx struct {
 	items    []storage.ChangeItem
 	// noted maps a record to its place in items.
 	noted map[storage.ChangeItem]int
+	// begun says that the server may have heard of it.
+	begun bool
 	// broken is the first error after which the server has aborted the transaction, or may have: no commit then.
 	broken error
 }
@@ -44,12 +49,20 @@ func (s *Store) Txn(ctx context.Context, fn func(ctx context.Context, tx storage
 	if err != nil {
 		return failed(ctx, err)
 	}
-	lasting := context.WithoutCancel(ctx)
-	defer session.EndSession(lasting) // aborts what was not committed, also when fn panics
+	t := &tx{store: s, session: session, noted: map[storage.ChangeItem]int{}}
+	committing := false
+	defer func() { // gives up what was not committed, also when fn panics
+		switch {
+		case committing:
+		case !t.begun: // the server knows nothing of it
+			session.EndSession(ctx)
+		default:
+			_ = s.finish(ctx, session, func(ctx context.Context) error { return abort(ctx, session) }, aborted)
+		}
+	}()
 	if err := session.StartTransaction(); err != nil {
 		return failed(ctx, err)
 	}
-	t := &tx{store: s, session: session, noted: map[storage.ChangeItem]int{}}
 	defer func() { t.broken = errOver }()
 	if err := fn(ctx, t); err != nil {
 		return err
@@ -63,25 +76,8 @@ func (s *Store) Txn(ctx context.Context, fn func(ctx context.Context, tx storage
 	if err := t.publish(ctx); err != nil {
 		return err
 	}
-	return commit(lasting, session)
-}
-
-// commit asks for the commit until its outcome is known. ctx must not end with the caller: a commit that was sent may have taken
-// place.
-func commit(ctx context.Context, session *mongo.Session) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	for range commits {
-		err = session.CommitTransaction(ctx)
-		var labelled mongo.LabeledError
-		if err == nil || !errors.As(err, &labelled) || !labelled.HasErrorLabel(unknownCommit) {
-			break
-		}
-	}
-	if err != nil {
-		return failed(ctx, err)
-	}
-	return nil
+	committing = true
+	return s.finish(ctx, session, func(ctx context.Context) error { return commit(ctx, session) }, committed)
 }
 
 // publish appends what the transaction changed to the feed.
@@ -160,15 +156,40 @@ func (t *tx) Insert(ctx context.Context, r storage.Record) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := t.claim(ctx, c, index, meta.ID, true); err != nil {
-		return err
-	}
-	_, err = c.documents.InsertOne(t.within(ctx), document)
-	if err := t.outcome(ctx, err); err != nil {
+	if err := t.place(ctx, c, index, meta.ID, document); err != nil {
 		return err
 	}
 	t.note(c.kind, meta.ID, false)
 	return nil
+}
+
+// add stores a record that was one of another store.
+func (t *tx) add(ctx context.Context, r storage.Record) error {
+	if err := t.usable(ctx); err != nil {
+		return err
+	}
+	c, err := t.store.collection(r.Kind())
+	if err != nil {
+		return err
+	}
+	index, err := storage.Indexed(r)
+	if err != nil {
+		return err
+	}
+	document, err := document(r, index)
+	if err != nil {
+		return err
+	}
+	return t.place(ctx, c, index, r.RecordMeta().ID, document)
+}
+
+// place inserts a document.
+func (t *tx) place(ctx context.Context, c *collection, index storage.Index, id string, document bson.D) error {
+	if err := t.claim(ctx, c, index, id, true); err != nil {
+		return err
+	}
+	_, err := c.documents.InsertOne(t.within(ctx), document)
+	return t.outcome(ctx, err)
 }
 
 // Update implements storage.Writer.
@@ -263,6 +284,7 @@ func (t *tx) usable(ctx context.Context) error {
 }
 
 func (t *tx) within(ctx context.Context) context.Context {
+	t.begun = true
 	return mongo.NewSessionContext(ctx, t.session)
 }
 

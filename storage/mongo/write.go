@@ -77,6 +77,20 @@ func (s *Store) Delete(ctx context.Context, kind storage.Kind, id string, versio
 	return s.missed(ctx, c, id, version)
 }
 
+// Restore implements storage.Store.
+func (s *Store) Restore(ctx context.Context, records []storage.Record, sequence int64) error {
+	return s.Txn(ctx, func(ctx context.Context, begun storage.Tx) error {
+		t := begun.(*tx)
+		for _, r := range records {
+			if err := t.add(ctx, r); err != nil {
+				return err
+			}
+		}
+		_, err := s.authority.ReplaceOne(t.within(ctx), authorityAt(0)[:1], authorityAt(sequence))
+		return t.outcome(ctx, err)
+	})
+}
+
 // Purge implements storage.Store.
 func (s *Store) Purge(ctx context.Context, now time.Time) (int, error) {
 	if err := s.ready(ctx); err != nil {

@@ -162,6 +162,9 @@ func (v view) list(ctx context.Context, kind storage.Kind, q storage.Query) ([]s
 	if err := rows.Err(); err != nil {
 		return nil, v.failed(ctx, err)
 	}
+	if q.Before != "" {
+		slices.Reverse(records)
+	}
 	return records, nil
 }
 
@@ -195,9 +198,9 @@ func (c *collection) conditions(q storage.Query) []condition {
 // plan chooses the statement that finds the candidates of a list: along the most selective condition, or along the
 // documents.
 func (v view) plan(ctx context.Context, c *collection, q storage.Query, wanted []condition) (string, []any, error) {
-	now := v.store.clock()
+	now, way := v.store.clock(), wayOf(q)
 	if len(wanted) == 0 {
-		return listAll, []any{c.number, q.After, now, q.Limit}, nil
+		return way.all, []any{c.number, way.edge, now, q.Limit}, nil
 	}
 	var best condition
 	fewest := math.MaxInt
@@ -206,7 +209,7 @@ func (v view) plan(ctx context.Context, c *collection, q storage.Query, wanted [
 			best = w
 			break
 		}
-		count, err := v.count(ctx, w, q.After)
+		count, err := v.count(ctx, w, way)
 		if err != nil {
 			return "", nil, err
 		}
@@ -217,19 +220,29 @@ func (v view) plan(ctx context.Context, c *collection, q storage.Query, wanted [
 	}
 	switch {
 	case len(best.values) == 1:
-		return listEqual, []any{best.number, best.values[0], q.After, now}, nil
+		return way.equal, []any{best.number, best.values[0], way.edge, now}, nil
 	case fewest >= sortLimit:
-		return listAll, []any{c.number, q.After, now, -1}, nil
+		return way.all, []any{c.number, way.edge, now, -1}, nil
 	case best.values != nil:
-		return listAny, []any{best.number, array(best.values), q.After, now}, nil
+		return way.some, []any{best.number, array(best.values), way.edge, now}, nil
 	}
-	return listRange, []any{best.number, best.prefix, behind(best.prefix), q.After, now}, nil
+	return way.between, []any{best.number, best.prefix, behind(best.prefix), way.edge, now}, nil
 }
 
-// count returns how many index entries a condition has, up to sortLimit; those of values only behind after.
-func (v view) count(ctx context.Context, w condition, after string) (count int, err error) {
+// way is the direction in which a page is looked for: the id that it is behind, or in front of, and the statements.
+type way struct{ edge, all, equal, some, between, count string }
+
+func wayOf(q storage.Query) way {
+	if q.Before != "" {
+		return way{q.Before, listAllBefore, listEqualBefore, listAnyBefore, listRangeBefore, countAnyBefore}
+	}
+	return way{q.After, listAll, listEqual, listAny, listRange, countAny}
+}
+
+// count returns how many index entries a condition has, up to sortLimit; those of values only on the way.
+func (v view) count(ctx context.Context, w condition, on way) (count int, err error) {
 	if w.values != nil {
-		err = v.row(ctx, countAny, w.number, array(w.values), after, sortLimit).Scan(&count)
+		err = v.row(ctx, on.count, w.number, array(w.values), on.edge, sortLimit).Scan(&count)
 	} else {
 		err = v.row(ctx, countRange, w.number, w.prefix, behind(w.prefix), sortLimit).Scan(&count)
 	}

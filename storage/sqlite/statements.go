@@ -21,6 +21,17 @@ const (
 		"AND value IN (SELECT value FROM json_each(?)) AND id > ?) AND expires > ? ORDER BY id"
 	listRange = "SELECT body FROM documents WHERE doc IN (SELECT doc FROM filters WHERE name = ? " +
 		"AND value >= ? AND value < ? AND id > ?) AND expires > ? ORDER BY id"
+	// The same from an id down, for pages that end in front of it.
+	listAllBefore   = "SELECT body FROM documents WHERE kind = ? AND id < ? AND expires > ? ORDER BY id DESC LIMIT ?"
+	listEqualBefore = "SELECT d.body FROM filters f CROSS JOIN documents d ON d.doc = f.doc " +
+		"WHERE f.name = ? AND f.value = ? AND f.id < ? AND d.expires > ? ORDER BY f.id DESC"
+	listAnyBefore = "SELECT body FROM documents WHERE doc IN (SELECT doc FROM filters WHERE name = ? " +
+		"AND value IN (SELECT value FROM json_each(?)) AND id < ?) AND expires > ? ORDER BY id DESC"
+	listRangeBefore = "SELECT body FROM documents WHERE doc IN (SELECT doc FROM filters WHERE name = ? " +
+		"AND value >= ? AND value < ? AND id < ?) AND expires > ? ORDER BY id DESC"
+	countAnyBefore = "SELECT count(*) FROM (SELECT 1 FROM filters WHERE name = ? " +
+		"AND value IN (SELECT value FROM json_each(?)) AND id < ? LIMIT ?)"
+
 	countAny = "SELECT count(*) FROM (SELECT 1 FROM filters WHERE name = ? " +
 		"AND value IN (SELECT value FROM json_each(?)) AND id > ? LIMIT ?)"
 	// A range is counted from its start: to look for what is behind the cursor would walk all of it.
@@ -42,6 +53,7 @@ const (
 	removeUnique    = "DELETE FROM uniques WHERE name = ? AND value = ?"
 	addFilter       = "INSERT INTO filters (name, value, id, doc) VALUES (?, ?, ?, ?)"
 	removeFilter    = "DELETE FROM filters WHERE name = ? AND value = ? AND id = ?"
+	setSequence     = "UPDATE authority SET sequence = ?"
 	advance         = "UPDATE authority SET sequence = sequence + 1 WHERE sequence = ?"
 	addChange       = "INSERT INTO changes (sequence, items) VALUES (?, ?)"
 )
@@ -63,12 +75,13 @@ func prepare(ctx context.Context, db *sql.DB, texts ...string) (statements, erro
 
 func readStatements() []string {
 	return []string{
-		getRecord, lookup, listAll, listEqual, listAny, listRange, countAny, countRange, getSequence, getChanges,
+		getRecord, lookup, listAll, listEqual, listAny, listRange, listAllBefore, listEqualBefore, listAnyBefore, listRangeBefore,
+		countAny, countAnyBefore, countRange, getSequence, getChanges,
 	}
 }
 
 func writeStatements() []string {
 	return append(readStatements(),
 		findID, findUnique, findExpired, addDocument, replaceDocument, removeDocument, addUnique, removeUnique, addFilter,
-		removeFilter, advance, addChange)
+		removeFilter, setSequence, advance, addChange)
 }

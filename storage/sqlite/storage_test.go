@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -11,6 +12,20 @@ import (
 
 func TestConformance(t *testing.T) {
 	storagetest.Run(t, fresh)
+}
+
+// beating makes the store one that could be away.
+type beating struct{ storage.Store }
+
+func (beating) Beat(context.Context) error { return nil }
+
+// A breaker in front of a store keeps the same contract.
+func TestConformanceBehindABreaker(t *testing.T) {
+	storagetest.Run(t, func(t *testing.T, kinds []storage.Kind, now func() time.Time) storage.Store {
+		return storage.NewBreaker(t.Context(), beating{fresh(t, kinds, now)}, storage.BreakerConfig{
+			Patience: time.Second, Probe: time.Minute, Pause: time.Second,
+		})
+	})
 }
 
 func TestRaces(t *testing.T) {

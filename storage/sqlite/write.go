@@ -40,6 +40,19 @@ func (s *Store) single(ctx context.Context, r storage.Record, write func(*tx) er
 	return err
 }
 
+// Restore implements storage.Store.
+func (s *Store) Restore(ctx context.Context, records []storage.Record, sequence int64) error {
+	return s.transact(ctx, func(t *tx) error {
+		for _, r := range records {
+			if err := t.add(ctx, r); err != nil {
+				return err
+			}
+		}
+		_, err := t.exec(ctx, setSequence, sequence)
+		return err
+	})
+}
+
 // Purge implements storage.Store.
 func (s *Store) Purge(ctx context.Context, now time.Time) (int, error) {
 	for total := 0; ; {
@@ -107,6 +120,32 @@ func (t *tx) Insert(ctx context.Context, r storage.Record) (err error) {
 	now := storage.Time(t.store.now())
 	meta.Version = 1
 	meta.CreatedAt, meta.UpdatedAt = orNow(meta.CreatedAt, now), orNow(meta.UpdatedAt, now)
+	if err := t.place(ctx, c, index, r); err != nil {
+		return err
+	}
+	t.note(c.kind, meta.ID, false)
+	return nil
+}
+
+// add stores a record that was one of another store.
+func (t *tx) add(ctx context.Context, r storage.Record) error {
+	if err := t.usable(ctx); err != nil {
+		return err
+	}
+	c, err := t.store.collection(r.Kind())
+	if err != nil {
+		return err
+	}
+	index, err := storage.Indexed(r)
+	if err != nil {
+		return err
+	}
+	return t.place(ctx, c, index, r)
+}
+
+// place stores a record with the Meta that it has.
+func (t *tx) place(ctx context.Context, c *collection, index storage.Index, r storage.Record) error {
+	meta := r.RecordMeta()
 	body, err := storage.Encode(r)
 	if err != nil {
 		return err
@@ -115,7 +154,7 @@ func (t *tx) Insert(ctx context.Context, r storage.Record) (err error) {
 	if err != nil {
 		return err
 	}
-	if dead != nil && dead.expires > now.UnixMilli() {
+	if dead != nil && dead.expires > t.store.clock() {
 		return &storage.ConflictError{Kind: c.kind.Name, Index: "id"}
 	}
 	if err := t.claim(ctx, c, index, 0, dead); err != nil {
@@ -126,11 +165,7 @@ func (t *tx) Insert(ctx context.Context, r storage.Record) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := t.rekey(ctx, doc, meta.ID, nil, held); err != nil {
-		return err
-	}
-	t.note(c.kind, meta.ID, false)
-	return nil
+	return t.rekey(ctx, doc, meta.ID, nil, held)
 }
 
 // Update implements storage.Writer.

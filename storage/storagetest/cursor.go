@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/writ-authz/writ/storage"
 )
@@ -44,6 +45,32 @@ func ordering() []property {
 					t.Errorf("after %q: %s", after, diff)
 				}
 			}
+			for before, want := range map[string][]string{"a": {}, "c": {"b"}, "e": {"b", "d"}} {
+				if diff := cmp.Diff(want, list(t, store, storage.Query{Before: before, Limit: 9})); diff != "" {
+					t.Errorf("before %q: %s", before, diff)
+				}
+			}
+		}},
+		{"a page in front of an id has the last ones, in order", func(t *testing.T, s *suite) {
+			store := s.store(t)
+			want := []string{"!", "A", "Z", "a", "ab", "z", "~", "ß", "\ufffd", "\U0001f600"}
+			for _, id := range shuffled(want) {
+				must(t, store.Insert(t.Context(), tagged(id, "red")))
+			}
+			for n, id := range want {
+				for limit := 1; limit <= len(want); limit++ {
+					for name, q := range map[string]storage.Query{
+						"all": {}, "equal": equal("colour", "red"), "any": equal("colour", "red", "blue"), "prefix": prefixed("colour", "r"),
+					} {
+						q.Before, q.Limit = id, limit
+						if diff := cmp.Diff(want[max(0, n-limit):n], list(t, store, q), cmpopts.EquateEmpty()); diff != "" {
+							t.Errorf("%s, %d before %q: %s", name, limit, id, diff)
+						}
+					}
+				}
+			}
+			_, err := store.List(t.Context(), ItemKind, storage.Query{After: "A", Before: "z", Limit: 9})
+			wantRefused(t, err)
 		}},
 		{"a list keeps to its kind and its limit", func(t *testing.T, s *suite) {
 			store := s.store(t)
@@ -88,16 +115,53 @@ func ordering() []property {
 					update := read(t, store, got[0])
 					must(t, store.Update(t.Context(), update))
 				}
-				if !slices.IsSorted(seen) || len(slices.Compact(slices.Clone(seen))) != len(seen) {
-					t.Errorf("%s: pages are out of order or repeat: %v", name, seen)
-				}
-				for _, id := range want {
-					if !slices.Contains(seen, id) {
-						t.Errorf("%s: %s is missing", name, id)
-					}
-				}
+				wantWhole(t, name, seen, want)
 			}
 		}},
+		{"pages backwards are whole while others write", func(t *testing.T, s *suite) {
+			store := s.store(t)
+			var want []string
+			for n := range 60 {
+				id := fmt.Sprintf("%03d", n*2)
+				want = append(want, id)
+				must(t, store.Insert(t.Context(), tagged(id, "red")))
+			}
+			for name, q := range map[string]storage.Query{
+				"all": {Limit: 7}, "filtered": {Limit: 7, Equal: map[string][]string{"colour": {"red"}}}, "prefix": {Limit: 7, Prefix: map[string]string{"colour": "r"}},
+			} {
+				var seen []string
+				q.Before = "~"
+				for page := 0; ; page++ {
+					got := list(t, store, q)
+					if len(got) == 0 {
+						break
+					}
+					seen = append(got, seen...)
+					q.Before = got[0]
+					// One behind the cursor and one in front of it, and one that was seen changes.
+					must(t, store.Insert(t.Context(), tagged(fmt.Sprintf("%s-%s", got[len(got)-1], name), "red")))
+					if page < 5 && got[0] != "000" {
+						must(t, store.Insert(t.Context(), tagged(fmt.Sprintf("000-%d-%s", page, name), "red")))
+					}
+					update := read(t, store, got[0])
+					must(t, store.Update(t.Context(), update))
+				}
+				wantWhole(t, name, seen, want)
+			}
+		}},
+	}
+}
+
+// wantWhole demands that pages, one behind the other, skip and repeat nothing that was there throughout.
+func wantWhole(t *testing.T, name string, seen, want []string) {
+	t.Helper()
+	if !slices.IsSorted(seen) || len(slices.Compact(slices.Clone(seen))) != len(seen) {
+		t.Errorf("%s: pages are out of order or repeat: %v", name, seen)
+	}
+	for _, id := range want {
+		if !slices.Contains(seen, id) {
+			t.Errorf("%s: %s is missing", name, id)
+		}
 	}
 }
 

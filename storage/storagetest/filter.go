@@ -116,14 +116,18 @@ func filtering() []property {
 				}
 				return nil
 			}))
-			for range 150 {
+			for range 300 {
 				q := randomQuery(random)
 				want := []string{}
 				for _, i := range all {
-					if i.ID > q.After && len(want) < q.Limit && selects(q, i) {
+					if i.ID > q.After && (q.Before == "" || i.ID < q.Before) && selects(q, i) {
 						want = append(want, i.ID)
 					}
 				}
+				if q.Before != "" {
+					want = want[max(0, len(want)-q.Limit):]
+				}
+				want = want[:min(len(want), q.Limit)]
 				if diff := cmp.Diff(want, list(t, store, q)); diff != "" {
 					t.Fatalf("%+v: %s", q, diff)
 				}
@@ -156,8 +160,11 @@ func word(random *rand.Rand) string { return []string{"", "a", "ab", "abc", "b",
 
 func randomQuery(random *rand.Rand) storage.Query {
 	q := storage.Query{Equal: map[string][]string{}, Prefix: map[string]string{}, Limit: 1 + random.IntN(130)}
-	if random.IntN(2) == 0 {
+	switch random.IntN(4) {
+	case 0, 1:
 		q.After = fmt.Sprintf("%03d", random.IntN(120))
+	case 2:
+		q.Before = fmt.Sprintf("%03d", random.IntN(120))
 	}
 	for _, filter := range []string{"tag", "colour"} {
 		switch random.IntN(4) {

@@ -152,6 +152,26 @@ func (m *model) Purge(ctx context.Context, now time.Time) (removed int, err erro
 	return removed, err
 }
 
+func (m *model) Restore(ctx context.Context, records []storage.Record, sequence int64) error {
+	return m.Txn(ctx, func(ctx context.Context, begun storage.Tx) error {
+		tx := begun.(*modelTx)
+		for _, r := range records {
+			if err := tx.usable(ctx, r.Kind().Name); err != nil {
+				return err
+			}
+			meta := *r.RecordMeta()
+			if err := tx.free(r, meta.ID); err != nil {
+				return err
+			}
+			if err := tx.put(r, meta); err != nil {
+				return err
+			}
+		}
+		tx.state.sequence = sequence
+		return nil
+	})
+}
+
 func (m *model) Ping(ctx context.Context) error { return m.usable(ctx) }
 
 func (m *model) Describe() string { return "the model, in memory" }
@@ -250,7 +270,13 @@ func (t *modelTx) List(ctx context.Context, kind storage.Kind, q storage.Query) 
 	if err != nil {
 		return nil, err
 	}
-	records = slices.DeleteFunc(records, func(r storage.Record) bool { return r.RecordMeta().ID <= q.After || !selects(q, r) })
+	records = slices.DeleteFunc(records, func(r storage.Record) bool {
+		id := r.RecordMeta().ID
+		return id <= q.After || q.Before != "" && id >= q.Before || !selects(q, r)
+	})
+	if q.Before != "" {
+		return records[max(0, len(records)-q.Limit):], nil
+	}
 	return records[:min(q.Limit, len(records))], nil
 }
 
@@ -290,19 +316,11 @@ func (t *modelTx) Advance(ctx context.Context, from int64) error {
 }
 
 func (t *modelTx) Insert(ctx context.Context, r storage.Record) error {
-	index, err := t.writable(ctx, r)
-	if err != nil {
+	if _, err := t.writable(ctx, r); err != nil {
 		return err
 	}
 	meta := r.RecordMeta()
-	err = t.find(r.Kind().New(), func(other storage.Record) bool { return other.RecordMeta().ID == meta.ID })
-	if err == nil {
-		return &storage.ConflictError{Kind: r.Kind().Name, Index: "id"}
-	}
-	if !errors.Is(err, storage.ErrNotFound) {
-		return err
-	}
-	if err := t.claim(r, index); err != nil {
+	if err := t.free(r, meta.ID); err != nil {
 		return err
 	}
 	after := storage.Meta{ID: meta.ID, Version: 1, CreatedAt: meta.CreatedAt, UpdatedAt: meta.UpdatedAt}
@@ -313,6 +331,18 @@ func (t *modelTx) Insert(ctx context.Context, r storage.Record) error {
 		*at = storage.Time(*at)
 	}
 	return t.put(r, after)
+}
+
+// free demands that no live record has r's id or one of its unique values.
+func (t *modelTx) free(r storage.Record, id string) error {
+	err := t.find(r.Kind().New(), func(other storage.Record) bool { return other.RecordMeta().ID == id })
+	if err == nil {
+		return &storage.ConflictError{Kind: r.Kind().Name, Index: "id"}
+	}
+	if !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	return t.claim(r, r.Index())
 }
 
 func (t *modelTx) Update(ctx context.Context, r storage.Record) error {

@@ -359,8 +359,12 @@ func randomSelection(random *rand.Rand) storage.Query {
 	if random.IntN(20) == 0 {
 		q.Limit = -random.IntN(2)
 	}
-	if random.IntN(3) == 0 {
+	way := random.IntN(30) // one of which is both at once
+	if way < 10 {
 		q.After = oddID(random)
+	}
+	if way >= 9 && way < 18 {
+		q.Before = oddID(random)
 	}
 	for _, filter := range []string{"tag", "colour", "size"} {
 		if filter == "size" && random.IntN(20) > 0 { // which is not declared

@@ -60,6 +60,11 @@ func (r *recorder) Changes(ctx context.Context, after int64, limit int) ([]stora
 	return r.Store.Changes(ctx, after, limit)
 }
 
+func (r *recorder) Restore(ctx context.Context, records []storage.Record, sequence int64) error {
+	r.calls.note("Store.Restore")
+	return r.Store.Restore(ctx, records, sequence)
+}
+
 func (r *recorder) Purge(ctx context.Context, now time.Time) (int, error) {
 	r.calls.note("Store.Purge")
 	return r.Store.Purge(ctx, now)

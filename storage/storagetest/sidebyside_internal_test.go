@@ -212,6 +212,27 @@ func faults() map[string]func() *fault {
 				return records[:min(len(records), max(0, q.Limit))], err
 			}}
 		},
+		"ends a page with its cursor": func() *fault {
+			return &fault{list: func(ctx context.Context, on access, kind storage.Kind, q storage.Query) ([]storage.Record, error) {
+				records, err := on.List(ctx, kind, q)
+				at := kind.New()
+				if err == nil && q.Before != "" && on.Get(ctx, at, q.Before) == nil && selects(q, at) {
+					records = append(records, at)
+				}
+				return records[max(0, len(records)-max(0, q.Limit)):], err
+			}}
+		},
+		"gives the first in front of a cursor, not the last": func() *fault {
+			return &fault{list: func(ctx context.Context, on access, kind storage.Kind, q storage.Query) ([]storage.Record, error) {
+				if q.Before == "" || q.Limit <= 0 {
+					return on.List(ctx, kind, q)
+				}
+				limit := q.Limit
+				q.Limit = 1000
+				records, err := on.List(ctx, kind, q)
+				return records[:min(len(records), limit)], err
+			}}
+		},
 		"reads committed state in a transaction": func() *fault {
 			f := &fault{}
 			f.list = func(ctx context.Context, _ access, kind storage.Kind, q storage.Query) ([]storage.Record, error) {
@@ -524,6 +545,10 @@ func (s *faultyStore) Purge(ctx context.Context, now time.Time) (int, error) {
 		return s.fault.purge(ctx, now)
 	}
 	return s.sound.Purge(ctx, now)
+}
+
+func (s *faultyStore) Restore(ctx context.Context, records []storage.Record, sequence int64) error {
+	return s.sound.Restore(ctx, records, sequence)
 }
 
 func (s *faultyStore) Ping(ctx context.Context) error { return s.sound.Ping(ctx) }

@@ -25,7 +25,7 @@ func Run(t *testing.T, open Factory) {
 	ran, all := 0, 0
 	for _, properties := range [][]property{
 		inserting(), reading(), conflicts(), versions(), aliasing(), ordering(), filtering(), expiring(), cancelling(),
-		transactions(), authority(), feed(), races(), roundTrips(), closing(),
+		transactions(), authority(), feed(), races(), roundTrips(), restoring(), closing(),
 	} {
 		all += len(properties)
 		for _, p := range properties {
