@@ -16,7 +16,7 @@ const maxCandidates = 100_000
 // one. The error, if any, wraps ErrUndecided.
 func (p *PDP) Candidates(ctx context.Context, q *Question) ([]string, error) {
 	s := p.active.Load()
-	input, err := q.build(&p.terms)
+	input, err := q.build(&p.terms, Dialect(ctx))
 	if err != nil {
 		return nil, p.undecided(ctx, EntryCandidates, err)
 	}

@@ -65,9 +65,9 @@ type Report struct {
 	Problems     []Problem `json:"problems"`
 }
 
-// Check does everything that can be done without running tests: layout, parsing, strict compilation under schemas and
-// capabilities, entrypoints, reason codes, invariant vectors, format, and the conventions. The error is for what cannot be
-// read at all.
+// Check does everything but judge by tests: layout, parsing, strict compilation under schemas and capabilities, entrypoints, reason
+// codes, invariant vectors, format, and the conventions, one of which is that tests see a rule of an application hold and not hold. The
+// error is for what cannot be read at all.
 func Check(ctx context.Context, source Source) (Report, error) {
 	return checkSet(ctx, shipped(), source)
 }
@@ -83,6 +83,11 @@ func checkSet(ctx context.Context, base fs.FS, source Source) (Report, error) {
 		report.Problems = append(report.Problems, s.lint()...)
 		if _, err = s.admit(ctx); err == nil {
 			err = s.compileTests() // tests compile under the same rules
+		}
+		if err == nil {
+			var more []Problem
+			more, err = s.lintSides(ctx)
+			report.Problems = append(report.Problems, more...)
 		}
 	}
 	problems := Problems(err)

@@ -28,8 +28,19 @@ func check(tb testing.TB, source policies.Source) []policies.Problem {
 	})
 }
 
+// testedZoo is the zoo with a test of each side of its rules.
+func testedZoo() map[string]string {
+	files := zoo()
+	files["apps/zoo/zoo_test.rego"] += `
+test_stranger if zoo.permit == set() with input as {"subject": {"id": "bob"}} with data.apps.zoo.keepers as {"ann": true}
+
+test_open if zoo.deny == set() with input as {"context": {"closed": false}}
+`
+	return files
+}
+
 func TestCheckHasNothingAgainstAGoodDirectory(t *testing.T) {
-	if problems := check(t, policies.Source{Dir: write(t, zoo())}); len(problems) > 0 {
+	if problems := check(t, policies.Source{Dir: write(t, testedZoo())}); len(problems) > 0 {
 		t.Error(problems)
 	}
 }
@@ -47,6 +58,8 @@ func TestCheckNamesTheRuleAndThePlace(t *testing.T) {
 		"repeating":   {meta + "# scope: document\ndefault x := false\n\nx := false if input.a\n", "default", "10:1"},
 		"constant":    {meta + "x if {\n\tinput.a\n\ttrue\n}\n", "constant", "9:2"},
 		"looping":     {meta + "x if input.a[_] != 1\n", "loop", "7:6"},
+		"gathering":   {meta + "x := {y | some y in input.a; y > 1}\n", "comprehension", "7:11"},
+		"collecting":  {meta + "x := [y | y := input.a[i]; i > 1]\n", "comprehension", "7:16"},
 		"unchecked":   {meta + "x if input.a\n", "schema", "7:6"},
 		"elsewhere":   {meta + "x if data.apps.elsewhere.lmits[input.a]\n", "reference", "7:6"},
 	}
@@ -74,6 +87,41 @@ func TestCheckNamesTheRuleAndThePlace(t *testing.T) {
 		return p.Rule == "compile" && strings.Contains(p.String(), "b.rego:7:6")
 	}) {
 		t.Errorf("want a compile error, got %v", problems)
+	}
+}
+
+// A rule whose tests see one side of it alone may be wider or narrower than meant.
+func TestCheckWantsBothSidesOfARuleTested(t *testing.T) {
+	rule := func(name, code string) string {
+		return "# METADATA\n# title: T\n# labels:\n#   rule: zoo." + name + "\n" + code
+	}
+	const input = ` with input as {"action": {"name": "%s"}, "resource": {"properties": {"n": %d}}}`
+	asked := func(name string, n int) string { return fmt.Sprintf(input, name, n) }
+	head := "# METADATA\n# schemas:\n#   - input: schema.input\npackage apps.ark\n\n"
+	rules := head + rule("two", "permit contains \"granted\" if {\n\tinput.action.name == \"feed\"\n\tinput.resource.properties.n > 1\n}\n")
+	for name, c := range map[string]struct{ tests, want string }{
+		"both sides": {
+			"test_feeds if data.apps.ark.permit == {\"granted\"}" + asked("feed", 2) + "\n\ntest_not if data.apps.ark.permit == set()" + asked("feed", 1) + "\n", "",
+		},
+		"left out by the index": {
+			"test_feeds if data.apps.ark.permit == {\"granted\"}" + asked("feed", 2) + "\n\ntest_not if data.apps.ark.permit == set()" + asked("look", 2) + "\n", "",
+		},
+		"only held":  {"test_feeds if data.apps.ark.permit == {\"granted\"}" + asked("feed", 2) + "\n", "no test has a case in which permit does not hold"},
+		"never held": {"test_not if data.apps.ark.permit == set()" + asked("feed", 1) + "\n", "no test has a case in which permit holds"},
+		"not looked at": {
+			"test_true if 1 + 1 == 2\n", "no test has a case in which permit holds, and none one in which it does not hold",
+		},
+	} {
+		files := testedZoo()
+		files["apps/ark/ark.rego"] = rules
+		files["apps/ark/ark_test.rego"] = "package apps.ark_test\n\n" + c.tests
+		var got []string
+		for _, p := range check(t, policies.Source{Dir: write(t, files)}) {
+			got = append(got, p.Message)
+		}
+		if strings.Join(got, "; ") != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
 	}
 }
 

@@ -10,7 +10,12 @@ import (
 )
 
 // InputDocument is the input that a question is evaluated on.
-func InputDocument(q *Question) (ast.Value, error) { return q.build(&terms{}) }
+func InputDocument(q *Question) (ast.Value, error) { return q.build(&terms{}, "") }
+
+// InputOfDialect is the same for a request that came by a dialect.
+func InputOfDialect(q *Question, dialect string) (ast.Value, error) {
+	return q.build(&terms{}, dialect)
+}
 
 // CompleteInput is how written inputs are completed.
 func CompleteInput(e Entrypoint, given map[string]any) (ast.Value, error) {
@@ -293,3 +298,12 @@ func ReadAsked(text []byte) (ast.Value, error) {
 
 // InputReader reads inputs from the log, one after the other.
 func InputReader() func([]byte) (ast.Value, error) { return new(inputParser).object }
+
+// Compiled is what tells one compilation of the set that serves from another.
+func (p *PDP) Compiled() any { return p.active.Load().compiler }
+
+// Prepared is the same of the set that was made ready last.
+func (p *PDP) Prepared() any { return (*p.kept.Load())[0].compiler }
+
+// Typed says whether the set that serves was compiled without a look at types.
+func (p *PDP) Typed() bool { return p.active.Load().gated.typed }

@@ -435,6 +435,39 @@ func drawnFilter(t *rapid.T, typed bool, each func(f *policies.Filter, object ma
 	return rules
 }
 
+// TestADenialIsNotMadeOfThePermit: what partial evaluation leaves of permit and of deny is named alike, and is not the same.
+func TestADenialIsNotMadeOfThePermit(t *testing.T) {
+	p, err := policies.NewPolicy(t.Context(), zooHead+`permit contains "x" if {
+	not input.resource.properties.c
+}
+
+permit contains "x" if {
+	not input.resource.properties.a == null
+}
+
+deny contains "z" if {
+	not input.resource.properties.a
+}
+`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := p.Filter(t.Context(), listing(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	filter, _ := rendered(t, f, policies.FilterMongoDB)
+	for _, o := range []map[string]any{{"c": nil}, {"c": 1.0}, {"a": false}, {"a": 1.0}, {"a": nil}, {}} {
+		permitted, err := p.Permits(t.Context(), listing(o))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := mongoMatches(filter, o); got != permitted {
+			t.Errorf("%v: selected %t, permitted %t", o, got, permitted)
+		}
+	}
+}
+
 // TestFiltersSelectWhatIsPermitted: of random policies and random objects, the filter selects exactly what the decision on each permits.
 func TestFiltersSelectWhatIsPermitted(t *testing.T) {
 	t.Run("MongoDB", func(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
 )
 
 // test is what a condition asks of an object.
@@ -318,4 +320,123 @@ func withoutIncluded(alternatives []*condition) []*condition {
 		}
 	}
 	return kept
+}
+
+// at is the condition where one field is known.
+func (c *condition) at(field string, value ast.Value) *condition {
+	switch c.test {
+	case testNot:
+		return not(c.parts[0].at(field, value))
+	case testAll, testAny:
+		parts := make([]*condition, len(c.parts))
+		for i, part := range c.parts {
+			parts[i] = part.at(field, value)
+		}
+		if c.test == testAll {
+			return all(parts...)
+		}
+		return either(parts...)
+	}
+	if c.field != field && c.other != field {
+		return c
+	}
+	switch {
+	case c.field != field:
+		return &condition{test: c.test, field: c.field, value: plainScalar(value)}
+	case c.other != "" && c.other != field:
+		return &condition{test: mirroredTests()[c.test], field: c.other, value: plainScalar(value)}
+	}
+	if c.holds(func(string) ast.Value { return value }) {
+		return everything()
+	}
+	return nothing()
+}
+
+func mirroredTests() map[test]test {
+	return map[test]test{
+		testEqual: testEqual, testDiffers: testDiffers, testLess: testMore, testMore: testLess, testMost: testLeast, testLeast: testMost,
+	}
+}
+
+func plainScalar(v ast.Value) any {
+	switch v := v.(type) {
+	case ast.String:
+		return string(v)
+	case ast.Boolean:
+		return bool(v)
+	case ast.Number:
+		return json.Number(v)
+	}
+	return nil
+}
+
+func scalarValue(v any) ast.Value {
+	switch v := v.(type) {
+	case string:
+		return ast.String(v)
+	case bool:
+		return ast.Boolean(v)
+	case json.Number:
+		return ast.Number(v)
+	}
+	return ast.Null{}
+}
+
+// holds evaluates a condition on an object that has all of its fields.
+func (c *condition) holds(of func(field string) ast.Value) bool {
+	holds := func(part *condition) bool { return part.holds(of) }
+	switch c.test {
+	case testAll:
+		return !slices.ContainsFunc(c.parts, func(part *condition) bool { return !part.holds(of) })
+	case testAny:
+		return slices.ContainsFunc(c.parts, holds)
+	case testNot:
+		return !holds(c.parts[0])
+	case testPresent:
+		return true
+	case testMissing:
+		return false
+	}
+	value := of(c.field)
+	text, isText := value.(ast.String)
+	wanted, _ := c.value.(string)
+	switch c.test {
+	case testText:
+		return isText
+	case testAmong:
+		return slices.ContainsFunc(c.list, func(v any) bool { return equalTo(value, v) })
+	case testBegins:
+		return strings.HasPrefix(string(text), wanted)
+	case testEnds:
+		return strings.HasSuffix(string(text), wanted)
+	case testHas:
+		return strings.Contains(string(text), wanted)
+	}
+	other := scalarValue(c.value)
+	if c.other != "" {
+		other = of(c.other)
+	}
+	order := ast.Compare(value, other)
+	switch c.test {
+	case testEqual:
+		return order == 0
+	case testDiffers:
+		return order != 0
+	case testLess:
+		return order < 0
+	case testMost:
+		return order <= 0
+	case testMore:
+		return order > 0
+	}
+	return order >= 0
+}
+
+// equalTo is quick for texts, of which there may be many.
+func equalTo(value ast.Value, v any) bool {
+	text, is := value.(ast.String)
+	if wanted, both := v.(string); is && both {
+		return string(text) == wanted
+	}
+	return ast.Compare(value, scalarValue(v)) == 0
 }

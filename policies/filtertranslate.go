@@ -26,6 +26,8 @@ type translation struct {
 	// known says that the rest of the input is not known either: the policy is looked at when it is loaded, and what does not depend
 	// on the object will be settled when somebody asks.
 	abstract bool
+	// fields are those of Writ's own objects, by what names them in the input; nil where objects are a service's.
+	fields   map[string]string
 	support  map[string][]*ast.Rule
 	within   []string // the rules that are being translated
 	reaches  map[string]bool
@@ -36,12 +38,14 @@ type translation struct {
 
 func newTranslation(c *ast.Compiler, unknown []ast.Ref, abstract bool) *translation {
 	return &translation{
-		compiler: c, unknown: unknown, abstract: abstract, support: map[string][]*ast.Rule{}, reaches: map[string]bool{}, texts: map[string]bool{},
+		compiler: c, unknown: unknown, abstract: abstract, texts: map[string]bool{},
 	}
 }
 
-// queries translates the alternatives that partial evaluation left.
+// queries translates the alternatives that one partial evaluation left. The rules that it made are its own: another one, as of the denials
+// beside the permits, gives the same names to others.
 func (t *translation) queries(left *rego.PartialQueries) *condition {
+	t.support, t.reaches = map[string][]*ast.Rule{}, map[string]bool{}
 	for _, module := range left.Support {
 		for _, rule := range module.Rules {
 			path := rule.Ref().GroundPrefix().String()
@@ -110,6 +114,9 @@ func (t *translation) bind(e *ast.Expr, body ast.Body) (*condition, bool) {
 		switch field, at := t.field(other); {
 		case at == isField:
 			t.bound[v] = other
+			if t.fields != nil { // every object has it
+				return everything(), true
+			}
 			return fieldTest(field, testPresent, nil), true
 		case ast.IsConstant(other.Value):
 			t.bound[v] = other
@@ -131,7 +138,7 @@ func states(body ast.Body, v ast.Var) bool {
 }
 
 func (t *translation) expression(e *ast.Expr) *condition {
-	if !t.touches(e) {
+	if !t.touches(e) && !t.supported(e) {
 		return t.known(e)
 	}
 	if len(e.With) > 0 {
@@ -146,6 +153,16 @@ func (t *translation) expression(e *ast.Expr) *condition {
 		return t.problem(e.Location, "every over what is not known cannot be part of a filter")
 	}
 	return t.problem(e.Location, "this cannot be part of a filter")
+}
+
+// supported says that an expression states a rule that partial evaluation made: what it comes to stands in its bodies.
+func (t *translation) supported(e *ast.Expr) bool {
+	term, ok := e.Terms.(*ast.Term)
+	if !ok || t.fields == nil || len(e.With) > 0 {
+		return false
+	}
+	ref, ok := term.Value.(ast.Ref)
+	return ok && len(t.support[ref.String()]) > 0
 }
 
 // known is an expression that no field takes part in.
@@ -356,6 +373,17 @@ func (t *translation) with(e *ast.Expr, s test, field string, known *ast.Term) *
 		return fieldTest(field, s, nil)
 	}
 	value, ok := scalar(known.Value)
+	if number, is := known.Value.(ast.Number); is && t.fields != nil { // the clock's are larger than what JSON readers agree on
+		value, ok = json.Number(number), true
+	}
+	if value == "" && field == idField && t.fields != nil { // an object has one, a list has none
+		switch s {
+		case testEqual:
+			return nothing()
+		case testDiffers:
+			return everything()
+		}
+	}
 	switch {
 	case !ok:
 		return t.problem(e.Location, "%s is compared with what is no string, number, boolean or null", field)
@@ -470,6 +498,7 @@ const (
 	isNamed             // a field whose name no filter takes
 	isReserved          // what a filter cannot name
 	isComputed          // made of it
+	isUnlisted          // of one of Writ's own objects, and nothing that its list is narrowed by
 )
 
 // field says which field a term is, if it is one.
@@ -482,7 +511,7 @@ func (t *translation) field(term *ast.Term) (string, standing) {
 		return "", isKnown
 	}
 	for _, root := range t.unknown {
-		if name, at := fieldBelow(root, ref); at != isKnown {
+		if name, at := t.below(root, ref); at != isKnown {
 			return name, at
 		}
 	}
@@ -503,6 +532,22 @@ func (t *translation) lookup(ref ast.Ref) bool {
 		}
 	}
 	return true
+}
+
+// below matches a reference with a part of the input that is not known.
+func (t *translation) below(root, ref ast.Ref) (string, standing) {
+	name, named := t.fields[root.String()]
+	switch {
+	case t.fields == nil:
+		return fieldBelow(root, ref)
+	case named && ref.Equal(root):
+		return name, isField
+	case ref.HasPrefix(root):
+		return "", isUnlisted
+	case root.HasPrefix(ref):
+		return "", isWhole
+	}
+	return "", isKnown
 }
 
 // fieldBelow matches a reference with a part of the input that is not known. The properties of the object are its fields; its id is
@@ -555,6 +600,7 @@ func (t *translation) refuse(e *ast.Expr, term *ast.Term, at standing) *conditio
 		isNamed:    "has a name that no filter takes; names are letters, digits, _ and -, and id is the object's own",
 		isReserved: "is not known where objects are listed; compare input.resource.id",
 		isComputed: "is computed of the object; compare its fields themselves",
+		isUnlisted: "is not known where Writ's own objects are listed; compare input.resource.tenant and input.resource.id",
 	}[at]
 	return t.problem(e.Location, "%v %s", term, why)
 }
@@ -579,7 +625,7 @@ func (t *translation) touches(x any) bool {
 func (t *translation) reachesObject(ref ast.Ref) bool {
 	if ref.HasPrefix(ast.InputRootRef) {
 		return slices.ContainsFunc(t.unknown, func(root ast.Ref) bool {
-			_, at := fieldBelow(root, ref)
+			_, at := t.below(root, ref)
 			return at != isKnown
 		})
 	}

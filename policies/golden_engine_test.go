@@ -84,8 +84,8 @@ func wantSame(t *testing.T, want, got answers) {
 	}
 }
 
-// TestOptimisationsChangeNoAnswer: the engine's index of rules and its early exit are ways to be quicker, and nothing else.
-func TestOptimisationsChangeNoAnswer(t *testing.T) {
+// TestSO03OptimisationsChangeNoAnswer: the engine's index of rules and its early exit are ways to be quicker, and nothing else.
+func TestSO03OptimisationsChangeNoAnswer(t *testing.T) {
 	v := variant(t, nil)
 	want := ask(t, v)
 	for name, options := range map[string][]rego.EvalOption{
@@ -97,9 +97,9 @@ func TestOptimisationsChangeNoAnswer(t *testing.T) {
 	}
 }
 
-// TestFormattingChangesNoAnswer: rules without any indentation answer as those that are formatted, and formatting brings the shipped text
+// TestSO03FormattingChangesNoAnswer: rules without any indentation answer as those that are formatted, and formatting brings the shipped text
 // back, byte by byte.
-func TestFormattingChangesNoAnswer(t *testing.T) {
+func TestSO03FormattingChangesNoAnswer(t *testing.T) {
 	shipped := variant(t, nil)
 	want := ask(t, shipped)
 	unformatted := variant(t, func(name, text string) (string, error) {

@@ -17,7 +17,7 @@ const hostileMeta = "package apps.zoo\n\n# METADATA\n# title: T\n# labels:\n#   
 
 // What a directory may hold is bounded and half of it is never taken: a broken, half-written, oversized or hostile file is refused
 // with its name, and the last good set decides on.
-func TestHostileFilesAreRefusedAndTheLastGoodSetDecidesOn(t *testing.T) {
+func TestSO02AndSO05HostileFilesAreRefusedAndTheLastGoodSetDecidesOn(t *testing.T) {
 	good := zoo()
 	half := good["apps/zoo/zoo.rego"]
 	cases := map[string]struct{ file, body, want string }{
@@ -37,6 +37,11 @@ func TestHostileFilesAreRefusedAndTheLastGoodSetDecidesOn(t *testing.T) {
 		"a fake network":          {"apps/zoo/b.rego", hostileMeta + "f(_) := {}\n\nx if data.apps.zoo.permit with http.send as f\n", "b.rego:9:32: compile: with keyword target"},
 		"a core rule":             {"apps/zoo/b.rego", "package writ.decision\n\nallow := true\n", "the folder is apps.zoo"},
 		"a rule by another name":  {"apps/zoo/b.rego", hostileMeta + "data.writ.decision.allow := true\n", "b.rego:7"},
+	}
+	for _, target := range []string{"opa.runtime", "rand.intn", "net.lookup_ip_addr"} {
+		cases["a fake "+target] = struct{ file, body, want string }{
+			"apps/zoo/b_test.rego", "package apps.zoo_test\n\ntest_x if data.apps.zoo.permit with " + target + " as 1\n", "compile: with keyword target",
+		}
 	}
 	for _, name := range []string{
 		"http.send({})", "net.lookup_ip_addr(\"localhost\")", "opa.runtime()", "io.jwt.decode(\"a\")", "rand.intn(\"a\", 5)", "time.now_ns()",
@@ -79,7 +84,7 @@ func TestHostileFilesAreRefusedAndTheLastGoodSetDecidesOn(t *testing.T) {
 
 // A policy that never ends, or wants more memory than there is, is cut off at the deadline: no answer, never a permit, and the next
 // question is answered as before.
-func TestEndlessPoliciesAreCutOff(t *testing.T) {
+func TestSO04EndlessPoliciesAreCutOff(t *testing.T) {
 	double := func(name, next string) string {
 		rules := name + "0 := \"xxxxxxxxxxxxxxxx\"\n\n"
 		for n := 1; n <= 40; n++ {
@@ -95,6 +100,7 @@ func TestEndlessPoliciesAreCutOff(t *testing.T) {
 		"every of every":      "every a in input.context.xs { every b in input.context.xs { every c in input.context.xs { a + b + c >= 0 } } }",
 		"a text that doubles": "count(twice40) > 0",
 		"a text that squares": "count(square40) > 0",
+		"expressions":         `every a in input.context.xs { every b in input.context.xs { not regex.match("^(x+x+)+y$", twice12); a + b >= 0 } }`,
 	}
 	files := zoo()
 	rules := "# METADATA\n# title: T\n# scope: package\npackage apps.zoo\n\n" + double("twice", `concat("", [S, S])`) + double("square", `replace(S, "x", S)`)

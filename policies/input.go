@@ -38,6 +38,7 @@ type keys struct {
 	retrievable, attributes, grantType, named, candidates, lifetime, refresh, format                *ast.Term
 	audiencesNamed, down, nonce                                                                     *ast.Term
 	allow, reasons, obligations, code, rule                                                         *ast.Term
+	dialect, native                                                                                 *ast.Term
 	any, empty, forever, zero, yes, no, null, object, array, always                                 *ast.Term
 }
 
@@ -63,12 +64,15 @@ func newKeys() *keys {
 		audiencesNamed: s("audiences_named"), down: s("down"), nonce: s("nonce"),
 
 		allow: s("allow"), reasons: s("reasons"), obligations: s("obligations"), code: s("code"), rule: s("rule"),
+		dialect: s("dialect"),
 
 		any: s("*"), empty: ast.InternedEmptyString, forever: number(Forever), zero: number(0), yes: ast.InternedBooleanTrue,
 		no: ast.InternedBooleanFalse, null: ast.InternedNullTerm, object: ast.InternedEmptyObject, array: ast.InternedEmptyArray,
 	}
 	k.always = object(pair{k.notAfter, k.forever}, pair{k.notBefore, k.zero})
 	settle(k.always.Value)
+	k.native = object(pair{k.dialect, k.empty})
+	settle(k.native.Value)
 	return k
 }
 
@@ -321,8 +325,8 @@ func (t *terms) covering(resourceType string) *ast.Term {
 }
 
 // build assembles the input document of a question. Every key is always there; here and below they stand in their order, so that
-// the log, which wants them sorted, finds them so.
-func (q *Question) build(t *terms) (ast.Value, error) {
+// the log, which wants them sorted, finds them so. The dialect is that of the request, whatever the asker's context says.
+func (q *Question) build(t *terms, dialect string) (ast.Value, error) {
 	if q.Subject == nil {
 		return nil, fmt.Errorf("%w: it has no subject", ErrQuestion)
 	}
@@ -342,7 +346,7 @@ func (q *Question) build(t *terms) (ast.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	context, err := jsonObject(q.Context)
+	context, err := q.context(t, dialect)
 	if err != nil {
 		return nil, err
 	}
@@ -364,6 +368,25 @@ func (q *Question) build(t *terms) (ast.Value, error) {
 		pair{key.subject, subject},
 		pair{key.token, token},
 	), nil
+}
+
+// context is the asker's, and the dialect.
+func (q *Question) context(t *terms, dialect string) (*ast.Term, error) {
+	if len(q.Context) == 0 && dialect == "" {
+		return key.native, nil
+	}
+	given, err := jsonObject(q.Context)
+	if err != nil {
+		return nil, err
+	}
+	asked := given.Value.(ast.Object)
+	pairs := make([]pair, 0, asked.Len()+1)
+	asked.Foreach(func(name, value *ast.Term) {
+		if name.Value.Compare(key.dialect.Value) != 0 {
+			pairs = append(pairs, pair{name, value})
+		}
+	})
+	return object(append(pairs, pair{key.dialect, t.text(dialect)})...), nil
 }
 
 // subject is the prepared facts and the asker's properties, without those that a stored attribute of the same name beats.

@@ -95,7 +95,17 @@ func plain(raw json.RawMessage) (o object) {
 	return o
 }
 
-func naive(q *policies.Question) object {
+// spokenIn is an asker's context with the dialect that the request came by.
+func spokenIn(raw json.RawMessage, dialect string) object {
+	context := plain(raw)
+	if context == nil {
+		context = object{}
+	}
+	context["dialect"] = dialect
+	return context
+}
+
+func naive(q *policies.Question, dialect string) object {
 	subject := naiveFacts(q.Subject).(object)
 	if q.SubjectProperties != nil {
 		stored, given := plain(q.Subject.Identity().Attributes), plain(q.SubjectProperties)
@@ -138,7 +148,7 @@ func naive(q *policies.Question) object {
 	}
 	return object{
 		"entrypoint": q.Entrypoint, "subject": subject, "action": object{"name": q.Action, "properties": orEmpty(q.ActionProperties)},
-		"resource": resource, "context": orEmpty(q.Context), "caller": caller, "client": naiveFacts(q.Client), "token": token,
+		"resource": resource, "context": spokenIn(q.Context, dialect), "caller": caller, "client": naiveFacts(q.Client), "token": token,
 		"now": q.Now.UnixNano(),
 	}
 }
@@ -156,7 +166,7 @@ var (
 	documents = rapid.Custom(func(t *rapid.T) json.RawMessage {
 		return rapid.SampledFrom([]json.RawMessage{
 			nil, json.RawMessage(`{}`), json.RawMessage(`{"a":{"b":[1,2.50,-3e2,null,true,"x\u0000"]},"n":9007199254740993}`),
-			json.RawMessage(`{"role":"admin","é":[[]]}`),
+			json.RawMessage(`{"role":"admin","é":[[]]}`), json.RawMessage(`{"dialect":"rustici","a":1}`),
 		}).Draw(t, "document")
 	})
 )
@@ -234,11 +244,12 @@ func drawQuestion(t *rapid.T) *policies.Question {
 func TestTheInputIsWhatItsJSONWouldBe(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q := drawQuestion(t)
-		got, err := policies.InputDocument(q)
+		dialect := rapid.SampledFrom([]string{"", "lerian"}).Draw(t, "dialect")
+		got, err := policies.InputOfDialect(q, dialect)
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := json.Marshal(naive(q))
+		text, err := json.Marshal(naive(q, dialect))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -196,7 +196,32 @@ func lintRules(m *module) []Problem {
 			problems = append(problems, problemAt(rule.Location, "default", "the rule assigns its own default"))
 		}
 		problems = append(problems, lintBody(rule)...)
+		if !m.core { // which goes through the grants of a target, whose number is bounded before it is asked
+			problems = append(problems, lintComprehensions(rule)...)
+		}
 	}
+	return problems
+}
+
+// lintComprehensions refuses comprehensions over the input.
+func lintComprehensions(rule *ast.Rule) []Problem {
+	var problems []Problem
+	ast.WalkTerms(rule, func(term *ast.Term) bool {
+		var body ast.Body
+		switch c := term.Value.(type) {
+		case *ast.ArrayComprehension:
+			body = c.Body
+		case *ast.SetComprehension:
+			body = c.Body
+		case *ast.ObjectComprehension:
+			body = c.Body
+		}
+		if at := overInput(body); at != nil {
+			problems = append(problems, problemAt(at, "comprehension",
+				"a comprehension over the input costs what the asker likes; use in, some or every, or a look-up by key"))
+		}
+		return false
+	})
 	return problems
 }
 
@@ -223,6 +248,34 @@ func lintBody(rule *ast.Rule) []Problem {
 		return false
 	})
 	return problems
+}
+
+// overInput is where a body goes through what is below input, or nil.
+func overInput(body ast.Body) *ast.Location {
+	var at *ast.Location
+	fromInput := func(term *ast.Term) bool {
+		ref, ok := term.Value.(ast.Ref)
+		return ok && ref[0].Equal(ast.InputRootDocument)
+	}
+	ast.WalkExprs(body, func(e *ast.Expr) bool {
+		declared, ok := e.Terms.(*ast.SomeDecl)
+		if !ok || at != nil {
+			return at != nil
+		}
+		for _, symbol := range declared.Symbols {
+			if call, ok := symbol.Value.(ast.Call); ok && fromInput(call[len(call)-1]) {
+				at = e.Location
+			}
+		}
+		return false
+	})
+	ast.WalkRefs(body, func(ref ast.Ref) bool {
+		if at == nil && ref[0].Equal(ast.InputRootDocument) && !ref.IsGround() {
+			at = ref[0].Location
+		}
+		return false
+	})
+	return at
 }
 
 // iterates reports whether a term is a reference through a wildcard, such as xs[_].

@@ -96,6 +96,8 @@ type set struct {
 	// content is a hash over every byte that was read, tests included: equal content needs no reload.
 	content string
 	parts   Parts
+	// typed says that the types of the rules need no check: this is the shipped set, whose rules were checked when this was built.
+	typed bool
 	// proven says that all tests were run.
 	proven bool
 }
@@ -531,7 +533,7 @@ func (s *set) addSettings(core, dir []file) error {
 				s.settings = object
 				continue
 			}
-			if err := overlay(s.settings, object, ""); err != nil {
+			if err := overlayAll(s.settings, object); err != nil {
 				return refused(f.name, "settings", "%v", err)
 			}
 		}
@@ -540,6 +542,76 @@ func (s *set) addSettings(core, dir []file) error {
 		s.catalogue.allClosed, _ = block["closed"].(bool)
 	}
 	return nil
+}
+
+// byDialect is the setting that holds, by the names of the dialects, what differs for their requests.
+const byDialect = "dialects"
+
+// overlayAll lays settings over the core's. Below the name of a dialect every general setting may stand, too.
+func overlayAll(base, over map[string]any) error {
+	named, hasDialects := over[byDialect].(map[string]any)
+	if hasDialects {
+		known, _ := base[byDialect].(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(named)) {
+			own, ok := known[name].(map[string]any)
+			given, isObject := named[name].(map[string]any)
+			at := byDialect + "." + name
+			switch {
+			case !ok:
+				return fmt.Errorf("unknown setting %s%s", at, nearest(name, slices.Sorted(maps.Keys(known))))
+			case !isObject:
+				return fmt.Errorf("setting %s is of another kind", at)
+			}
+			if err := overlayOne(own, given, base); err != nil {
+				return fmt.Errorf("%w (of the dialect %s)", err, name)
+			}
+		}
+		over = maps.Clone(over)
+		delete(over, byDialect)
+	}
+	return overlay(base, over, "")
+}
+
+// overlayOne lays over a dialect's own settings what is given for it: its own ones, and general ones, which are then settings of its own.
+func overlayOne(own, given, general map[string]any) error {
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		if _, known := own[key]; known && general[key] == nil {
+			// The usual case of a token knows the applications of dialects by their names (writ/token/result.rego).
+			if id, text := given[key].(string); text && key == "application" && !strings.HasPrefix(id, "dialect-") {
+				return fmt.Errorf("setting %s begins with dialect-", key)
+			}
+			if err := overlay(own, map[string]any{key: given[key]}, ""); err != nil {
+				return err
+			}
+			continue
+		}
+		if key == byDialect {
+			return fmt.Errorf("unknown setting %s", key)
+		}
+		// What is given must be good as a general setting; it is then laid over what the dialect has.
+		if err := overlay(cloneTree(general), map[string]any{key: given[key]}, ""); err != nil {
+			return err
+		}
+		lay(own, key, given[key])
+	}
+	return nil
+}
+
+// lay puts a value into a tree, beside what is there.
+func lay(into map[string]any, key string, value any) {
+	inner, isObject := value.(map[string]any)
+	if !isObject {
+		into[key] = value
+		return
+	}
+	branch, ok := into[key].(map[string]any)
+	if !ok {
+		branch = map[string]any{}
+		into[key] = branch
+	}
+	for name, v := range inner {
+		lay(branch, name, v)
+	}
 }
 
 // overlay replaces what over names. A setting that base does not have is a mistake, except in a set of names ({name:

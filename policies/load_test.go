@@ -39,42 +39,49 @@ func TestADirectoryWithAMistakeIsRefusedAndTheMistakeNamed(t *testing.T) {
 		file, body string
 		want       string
 	}{
-		"Writ's own name":             {"apps/iam/x.rego", "package apps.iam\n", "apps/iam is Writ's own"},
-		"me":                          {"apps/me/data.yaml", "a: 1\n", "apps/me is Writ's own"},
-		"writ":                        {"apps/writ/x.rego", "package apps.writ\n", "apps/writ is Writ's own"},
-		"decisions":                   {"apps/decisions/x.rego", "package apps.decisions\n", "apps/decisions is Writ's own"},
-		"tokens":                      {"apps/tokens/x.rego", "package apps.tokens\n", "apps/tokens is Writ's own"},
-		"policies":                    {"apps/policies/x.rego", "package apps.policies\n", "apps/policies is Writ's own"},
-		"the core":                    {"writ/admin/x.rego", "package writ.admin\n", "--policies-core"},
-		"a stray rule":                {"zoo.rego", "package zoo\n", "no effect"},
-		"a stray folder":              {"app/zoo/zoo.rego", "package app.zoo\n", "no effect"},
-		"a file beside the folders":   {"apps/zoo.rego", "package apps\n", "apps/<type>/"},
-		"a strange name":              {"apps/a b/x.rego", "package apps[\"a b\"]\n", "no segment"},
-		"another package":             {"apps/zoo/b.rego", "package apps.other\n", "the folder is apps.zoo"},
-		"a test in the package":       {"apps/zoo/b_test.rego", "package apps.zoo\n", "apps.zoo_test"},
-		"a syntax error":              {"apps/zoo/b.rego", "package apps.zoo\n\npermit contains {\n", "b.rego:4:"},
-		"a misspelt variable":         {"apps/zoo/b.rego", "package apps.zoo\n\nx if y\n", "b.rego:3:6: compile: var y is unsafe"},
-		"an unused variable":          {"apps/zoo/b.rego", "package apps.zoo\n\nx if {\n\ty := 1\n}\n", "b.rego:4:2: compile"},
-		"the network":                 {"apps/zoo/b.rego", "package apps.zoo\n\nx := http.send({\"url\": \"http://localhost\", \"method\": \"get\"})\n", "http.send"},
-		"a clock":                     {"apps/zoo/b.rego", "package apps.zoo\n\nx := time.now_ns()\n", "time.now_ns"},
-		"randomness":                  {"apps/zoo/b.rego", "package apps.zoo\n\nx := rand.intn(\"a\", 5)\n", "rand.intn"},
-		"the runtime":                 {"apps/zoo/b.rego", "package apps.zoo\n\nx := opa.runtime()\n", "opa.runtime"},
-		"a removed builtin by with":   {"apps/zoo/b_test.rego", "package apps.zoo_test\n\ntest_x if true with time.now_ns as 1\n", "with keyword target"},
-		"a remote schema":             {"apps/zoo/b.rego", "package apps.zoo\n\n# METADATA\n# schemas:\n#   - input: {$ref: \"http://localhost/s.json\"}\nx if input.y\n", "b.rego"},
-		"an unknown code":             {"apps/zoo/b.rego", "package apps.zoo\n\npermit contains \"zoo.nobody\" if input.x\n", "\"zoo.nobody\" is not in the catalogue"},
-		"a failing test":              {"apps/zoo/b_test.rego", "package apps.zoo_test\n\ntest_b if 1 == 2\n", "test_b: failed"},
-		"a test that errs":            {"apps/zoo/b_test.rego", "package apps.zoo_test\n\ntest_b if not to_number(\"x\") == 2\n", "test_b"},
-		"data over a rule":            {"apps/zoo/data.yaml", "permit: 1\n", "conflict"},
-		"data that is a list":         {"apps/zoo/data.yaml", "[1]\n", "not an object"},
-		"a key twice":                 {"apps/zoo/data.yaml", "a: 1\na: 2\n", "twice"},
-		"a bomb":                      {"apps/zoo/data.yaml", bomb(), "more than"},
-		"infinity":                    {"apps/zoo/data.yaml", "a: .inf\n", "no JSON number"},
-		"a catalogue of another":      {"apps/zoo/catalogue.yaml", "types: {iam/users: {title: T, actions: {x: {title: X}}}}\n", "does not begin with"},
-		"a catalogue with the core's": {"catalogue/data.yaml", "types: {iam/users: {title: T, actions: {x: {title: X}}}}\n", "declared twice"},
-		"a core segment reopened":     {"catalogue/data.yaml", "types: {iam/cats: {title: T, actions: {x: {title: X}}}}\n", "Writ's own"},
-		"an unknown setting":          {"settings/data.yaml", "delete_require_inactive: true\n", "did you mean delete_requires_inactive"},
-		"a nested unknown setting":    {"settings/data.yaml", "login: {fresh_second: 1}\n", "login.fresh_second"},
-		"a setting of another kind":   {"settings/data.yaml", "require_if_match: maybe\n", "another kind"},
+		"Writ's own name":                 {"apps/iam/x.rego", "package apps.iam\n", "apps/iam is Writ's own"},
+		"me":                              {"apps/me/data.yaml", "a: 1\n", "apps/me is Writ's own"},
+		"writ":                            {"apps/writ/x.rego", "package apps.writ\n", "apps/writ is Writ's own"},
+		"decisions":                       {"apps/decisions/x.rego", "package apps.decisions\n", "apps/decisions is Writ's own"},
+		"tokens":                          {"apps/tokens/x.rego", "package apps.tokens\n", "apps/tokens is Writ's own"},
+		"policies":                        {"apps/policies/x.rego", "package apps.policies\n", "apps/policies is Writ's own"},
+		"the core":                        {"writ/admin/x.rego", "package writ.admin\n", "--policies-core"},
+		"a stray rule":                    {"zoo.rego", "package zoo\n", "no effect"},
+		"a stray folder":                  {"app/zoo/zoo.rego", "package app.zoo\n", "no effect"},
+		"a file beside the folders":       {"apps/zoo.rego", "package apps\n", "apps/<type>/"},
+		"a strange name":                  {"apps/a b/x.rego", "package apps[\"a b\"]\n", "no segment"},
+		"another package":                 {"apps/zoo/b.rego", "package apps.other\n", "the folder is apps.zoo"},
+		"a test in the package":           {"apps/zoo/b_test.rego", "package apps.zoo\n", "apps.zoo_test"},
+		"a syntax error":                  {"apps/zoo/b.rego", "package apps.zoo\n\npermit contains {\n", "b.rego:4:"},
+		"a misspelt variable":             {"apps/zoo/b.rego", "package apps.zoo\n\nx if y\n", "b.rego:3:6: compile: var y is unsafe"},
+		"an unused variable":              {"apps/zoo/b.rego", "package apps.zoo\n\nx if {\n\ty := 1\n}\n", "b.rego:4:2: compile"},
+		"the network":                     {"apps/zoo/b.rego", "package apps.zoo\n\nx := http.send({\"url\": \"http://localhost\", \"method\": \"get\"})\n", "http.send"},
+		"a clock":                         {"apps/zoo/b.rego", "package apps.zoo\n\nx := time.now_ns()\n", "time.now_ns"},
+		"randomness":                      {"apps/zoo/b.rego", "package apps.zoo\n\nx := rand.intn(\"a\", 5)\n", "rand.intn"},
+		"the runtime":                     {"apps/zoo/b.rego", "package apps.zoo\n\nx := opa.runtime()\n", "opa.runtime"},
+		"a removed builtin by with":       {"apps/zoo/b_test.rego", "package apps.zoo_test\n\ntest_x if true with time.now_ns as 1\n", "with keyword target"},
+		"a remote schema":                 {"apps/zoo/b.rego", "package apps.zoo\n\n# METADATA\n# schemas:\n#   - input: {$ref: \"http://localhost/s.json\"}\nx if input.y\n", "b.rego"},
+		"an unknown code":                 {"apps/zoo/b.rego", "package apps.zoo\n\npermit contains \"zoo.nobody\" if input.x\n", "\"zoo.nobody\" is not in the catalogue"},
+		"a failing test":                  {"apps/zoo/b_test.rego", "package apps.zoo_test\n\ntest_b if 1 == 2\n", "test_b: failed"},
+		"a test that errs":                {"apps/zoo/b_test.rego", "package apps.zoo_test\n\ntest_b if not to_number(\"x\") == 2\n", "test_b"},
+		"data over a rule":                {"apps/zoo/data.yaml", "permit: 1\n", "conflict"},
+		"data that is a list":             {"apps/zoo/data.yaml", "[1]\n", "not an object"},
+		"a key twice":                     {"apps/zoo/data.yaml", "a: 1\na: 2\n", "twice"},
+		"a bomb":                          {"apps/zoo/data.yaml", bomb(), "more than"},
+		"infinity":                        {"apps/zoo/data.yaml", "a: .inf\n", "no JSON number"},
+		"a catalogue of another":          {"apps/zoo/catalogue.yaml", "types: {iam/users: {title: T, actions: {x: {title: X}}}}\n", "does not begin with"},
+		"a catalogue with the core's":     {"catalogue/data.yaml", "types: {iam/users: {title: T, actions: {x: {title: X}}}}\n", "declared twice"},
+		"a core segment reopened":         {"catalogue/data.yaml", "types: {iam/cats: {title: T, actions: {x: {title: X}}}}\n", "Writ's own"},
+		"an unknown setting":              {"settings/data.yaml", "delete_require_inactive: true\n", "did you mean delete_requires_inactive"},
+		"a setting of an unknown dialect": {"settings/data.yaml", "dialects: {rustic: {delete_requires_inactive: true}}\n", "did you mean rustici"},
+		"an unknown setting of a dialect": {"settings/data.yaml", "dialects: {rustici: {delete_require_inactive: true}}\n", "did you mean delete_requires_inactive"},
+		"an application of a dialect that is not":      {"settings/data.yaml", "dialects: {lerian: {application: my-app}}\n", "begins with dialect- (of the dialect lerian)"},
+		"a setting of a dialect, of another kind":      {"settings/data.yaml", "dialects: {rustici: {delete_requires_inactive: 1}}\n", "of another kind (of the dialect rustici)"},
+		"an own setting of a dialect, of another kind": {"settings/data.yaml", "dialects: {lerian: {owner: true}}\n", "of another kind"},
+		"a dialect that is none":                       {"settings/data.yaml", "dialects: {lerian: true}\n", "setting dialects.lerian is of another kind"},
+		"dialects of a dialect":                        {"settings/data.yaml", "dialects: {lerian: {dialects: {}}}\n", "unknown setting dialects"},
+		"a nested unknown setting":                     {"settings/data.yaml", "login: {fresh_second: 1}\n", "login.fresh_second"},
+		"a setting of another kind":                    {"settings/data.yaml", "require_if_match: maybe\n", "another kind"},
 		"a golden decision that differs": {
 			"decisions/a.yaml", "- {name: n, why: w, entrypoint: writ/decision, input: {}, allow: true}\n", "allow is false",
 		},
@@ -102,6 +109,37 @@ func bomb() string {
 		b.WriteString("a" + n + ": &a" + n + " [" + strings.TrimSuffix(strings.Repeat("*a"+m+",", 10), ",") + "]\n")
 	}
 	return b.String()
+}
+
+// What is given for a dialect is a setting of its own; what is not, is the general one, also as another line changes it.
+func TestSettingsOfADirectoryForADialect(t *testing.T) {
+	files := map[string]string{"settings/data.yaml": "token: {user_client_credentials: true}\n" +
+		"dialects: {lerian: {owner: acme, token: {application_password: true}, me: {fields: {x: true}}}}\n"}
+	pdp := open(t, policies.Config{Dir: write(t, files)})
+	for dialect, want := range map[string]map[string]bool{
+		"":       {"application_password": false, "user_client_credentials": true},
+		"lerian": {"application_password": true, "user_client_credentials": true},
+	} {
+		for name, allowed := range want {
+			q := policies.Question{Entrypoint: policies.EntryToken, Now: now(), Caller: policies.Caller{Address: policies.AddressAllowed}}
+			identity := policies.Identity{
+				Type: "application", ID: "app_x", Exists: true, Active: true, TenantEnabled: true, GrantTypes: []string{"password", "client_credentials"},
+			}
+			q.Token = &policies.TokenRequest{GrantType: "password", Lifetime: 60, Format: "jwt"}
+			if name == "user_client_credentials" {
+				identity.Type, q.Token.GrantType = "user", "client_credentials"
+			}
+			q.Subject = policies.NewFacts(identity)
+			q.Client = q.Subject
+			d, err := pdp.Decide(policies.WithDialect(t.Context(), dialect), &q)
+			if err != nil || d.Allow != allowed {
+				t.Errorf("%s by %q: %t, %v", name, dialect, d.Allow, err)
+			}
+			if claims := d.Obligations.Claims; allowed && (dialect == "lerian") != (claims["owner"] == "acme") {
+				t.Errorf("%s by %q: claims %v", name, dialect, claims)
+			}
+		}
+	}
 }
 
 func TestSettingsOfADirectoryLieOverTheShippedOnes(t *testing.T) {

@@ -78,9 +78,14 @@ func (p *PDP) layers(m Managed) (layers, error) {
 	return layers{shipped: shipped(), coreDir: coreFolder, bundle: m.Bundle}, nil
 }
 
-// known returns the set with this content that went through the gate already.
+// known returns the set with this content that went through the gate already: the one that serves, one that was tried or prepared, or one that
+// served before.
 func (p *PDP) known(base *snapshot, content string, tests testTier) *snapshot {
-	for _, sn := range []*snapshot{base, p.staged.Load()} {
+	candidates := []*snapshot{base, p.staged.Load()}
+	if kept := p.kept.Load(); kept != nil {
+		candidates = append(candidates, *kept...)
+	}
+	for _, sn := range candidates {
 		if sn != nil && sn.gated.content == content && (tests != allTests || sn.gated.proven) {
 			return sn
 		}
@@ -282,8 +287,39 @@ func (p *PDP) Check(ctx context.Context, b *Bundle) (signedBy string, err error)
 	if signedBy, err = b.Verify(p.config.Keys); err != nil {
 		return "", err
 	}
-	_, err = p.try(ctx, Managed{Bundle: b}, noTests)
-	return signedBy, err
+	return signedBy, p.Prepare(ctx, Managed{Bundle: b})
+}
+
+// Prepare compiles what Manage may be asked for later, so that it need not then. Nothing else changes by it.
+func (p *PDP) Prepare(ctx context.Context, m Managed) error {
+	sn, err := p.try(ctx, m, noTests)
+	if err == nil && sn.gated != p.active.Load().gated {
+		p.hold(sn)
+	}
+	return err
+}
+
+// maxSets is how many compiled sets are kept beside the one that serves.
+const maxSets = 3
+
+// hold keeps a compiled set, in the place of the oldest one.
+func (p *PDP) hold(sn *snapshot) {
+	p.keeping.Lock()
+	defer p.keeping.Unlock()
+	kept := []*snapshot{sn.unbound()}
+	if old := p.kept.Load(); old != nil {
+		for _, o := range *old {
+			if o.gated.content != sn.gated.content && len(kept) < maxSets {
+				kept = append(kept, o)
+			}
+		}
+	}
+	p.kept.Store(&kept)
+}
+
+// unbound is what outlives the documents and the pins of a snapshot.
+func (s *snapshot) unbound() *snapshot {
+	return &snapshot{set: s.gated, gated: s.gated, compiler: s.compiler}
 }
 
 // Stage takes what is wanted through the whole gate, with all tests. Nothing changes by it; if Manage is asked for the same next, it
@@ -301,7 +337,7 @@ func (p *PDP) Stage(ctx context.Context, m Managed) (*Candidate, error) {
 // about the rules under the data that their author wrote.
 func (p *PDP) StageDocuments(ctx context.Context, documents []Document) error {
 	base := p.active.Load()
-	_, err := p.finish(ctx, &snapshot{set: base.gated, gated: base.gated, compiler: base.compiler}, documents)
+	_, err := p.finish(ctx, base.unbound(), documents)
 	return err
 }
 
@@ -314,8 +350,12 @@ func (p *PDP) Manage(ctx context.Context, m Managed) error {
 	p.reload.Lock()
 	defer p.reload.Unlock()
 	p.managed = m
+	base := p.active.Load()
 	if p.swap(ctx) {
 		p.staged.Store(nil)
+		if now := p.active.Load(); now.gated != base.gated {
+			p.hold(base) // who rolls back is in a hurry
+		}
 		return nil
 	}
 	if err := ctx.Err(); err != nil {

@@ -62,7 +62,7 @@ func TestAManagedSetServesInThePlaceOfTheDirectory(t *testing.T) {
 }
 
 // Each of these is refused at its place, and what serves is untouched.
-func TestWhatTheGateRefusesDoesNotServe(t *testing.T) {
+func TestSO02WhatTheGateRefusesDoesNotServe(t *testing.T) {
 	with := func(name, text string) map[string]string {
 		files := zoo()
 		files[name] = text
@@ -290,5 +290,70 @@ numbers := [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19
 	report, _ := pdp.ShadowReport()
 	if report.Dropped < 500 {
 		t.Errorf("%d were dropped: the shadow is waited for", report.Dropped)
+	}
+}
+
+// TestWhatWasMadeReadyIsNotCompiledAgain, nor is what served before: whoever activates or rolls back waits for the feed alone. Documents that
+// change meanwhile do not matter.
+func TestWhatWasMadeReadyIsNotCompiledAgain(t *testing.T) {
+	pdp := open(t, policies.Config{Dir: write(t, zoo())})
+	own := pdp.Compiled()
+	m := policies.Managed{Bundle: bundleOf(t, closedZoo())}
+	if err := pdp.Prepare(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	ready := pdp.Prepared()
+	with := zoo()
+	with["apps/zoo/data.yaml"] = "other: 1\n"
+	if err := pdp.Prepare(t.Context(), policies.Managed{Bundle: bundleOf(t, with)}); err != nil { // a later one does not push it out
+		t.Fatal(err)
+	}
+	if allowed, _ := decide(t, pdp, zooQuestion("ada", "false")); !allowed || pdp.Compiled() != own {
+		t.Fatal("what is only made ready decides")
+	}
+	m.Documents = []policies.Document{{Path: "apps/zoo/more", Body: []byte("1")}}
+	for range 2 {
+		if err := pdp.Manage(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		if allowed, _ := decide(t, pdp, zooQuestion("ada", "false")); allowed || pdp.Compiled() != ready {
+			t.Error("the set that was made ready is not the one that serves")
+		}
+		if err := pdp.Manage(t.Context(), policies.Managed{}); err != nil {
+			t.Fatal(err)
+		}
+		if allowed, _ := decide(t, pdp, zooQuestion("ada", "false")); !allowed || pdp.Compiled() != own {
+			t.Error("what served before was compiled again")
+		}
+	}
+	broken := closedZoo()
+	broken["apps/zoo/zoo.rego"] = "package apps.zoo\n\npermit contains"
+	if err := pdp.Prepare(t.Context(), policies.Managed{Bundle: bundleOf(t, broken)}); err == nil {
+		t.Error("what does not compile is made ready")
+	}
+	// All tests are run before a set is activated, also where it was made ready without them.
+	failing := closedZoo()
+	failing["apps/zoo/zoo_test.rego"] += "\ntest_fails if false\n"
+	m = policies.Managed{Bundle: bundleOf(t, failing)}
+	if err := pdp.Prepare(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pdp.Stage(t.Context(), m); err == nil {
+		t.Error("a set whose tests fail passes the gate because it was made ready")
+	}
+}
+
+// TestOnlyTheShippedSetIsTrustedToBeTyped: a mistake that only a check of types finds is found in whatever is not shipped.
+func TestOnlyTheShippedSetIsTrustedToBeTyped(t *testing.T) {
+	if !open(t, policies.Config{}).Typed() {
+		t.Error("the types of the shipped set are checked at each start")
+	}
+	if open(t, policies.Config{Dir: write(t, zoo())}).Typed() {
+		t.Error("the types of a directory are not checked")
+	}
+	files := zoo()
+	files["apps/zoo/more.rego"] = "package apps.zoo\n\nmore := 1 + \"a\"\n"
+	if _, err := policies.Open(t.Context(), policies.Config{Dir: write(t, files), Now: time.Now}); err == nil {
+		t.Error("a sum of a number and a string is taken")
 	}
 }

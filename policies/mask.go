@@ -156,7 +156,7 @@ func (s *snapshot) checkMask(ctx context.Context) error {
 		}
 	}
 	nobody := Question{Subject: Nobody("", "")}
-	input, err := nobody.build(&terms{})
+	input, err := nobody.build(&terms{}, "")
 	if err != nil {
 		return err
 	}

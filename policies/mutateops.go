@@ -71,7 +71,13 @@ func (w *mutator) branch(r *ast.Rule) {
 		w.term(r.Head.Key)
 	}
 	if r.Head.Value != nil && r.Head.Value.Location != nil {
+		made := w.made
 		w.term(r.Head.Value)
+		if text, ok := r.Head.Value.Value.(ast.String); ok && w.made && !made {
+			at := *r.Head.Location // from where the formatter takes a text after an else
+			at.Text = []byte(text.String())
+			r.Head.Location = &at
+		}
 	}
 	if !r.Body.Equal(ast.NewBody(ast.NewExpr(ast.InternedTerm(true)))) {
 		w.body(&r.Body)

@@ -57,6 +57,11 @@ type PDP struct {
 	// gate is taken by who tries a candidate that may never serve; staged is the last one that passed.
 	gate   chan struct{}
 	staged atomic.Pointer[snapshot]
+	// kept are the last sets that were prepared, or served before, the newest first: they may be asked for next. keeping is held to add one.
+	kept    atomic.Pointer[[]*snapshot]
+	keeping sync.Mutex
+	// tested says that the shipped set is the one that was tested when this was built.
+	tested bool
 	shadow atomic.Pointer[shadow]
 
 	degraded atomic.Pointer[string]
@@ -107,14 +112,14 @@ func Open(ctx context.Context, config Config) (*PDP, error) {
 		config.Poll = defaultPoll
 	}
 	p := &PDP{config: config, logger: config.Logger, gate: make(chan struct{}, 1)}
+	var err error
 	if p.logger == nil {
 		p.logger = slog.New(slog.DiscardHandler)
 	}
-	ok, err := proven()
-	if err != nil {
+	if p.tested, err = proven(); err != nil {
 		return nil, fmt.Errorf("policies: %w", err)
 	}
-	if !ok {
+	if !p.tested {
 		p.logger.WarnContext(ctx, "the shipped policies are not those that were tested when this was built")
 	}
 	candidate, err := p.candidate(ctx, nil, Managed{}, changedTests)
@@ -134,7 +139,7 @@ func (p *PDP) Decide(ctx context.Context, q *Question) (Decision, error) {
 	if d.ID == "" {
 		d.ID = NewDecisionID()
 	}
-	input, err := q.build(&p.terms)
+	input, err := q.build(&p.terms, Dialect(ctx))
 	if err != nil {
 		return d, p.undecided(ctx, q.Entrypoint, err)
 	}

@@ -212,25 +212,34 @@ func TestAnEvaluationEndsWithItsCaller(t *testing.T) {
 	}
 }
 
-func TestFailuresOfRulesAreErrorsNotDenials(t *testing.T) {
+func TestSO06FailuresOfRulesAreErrorsNotDenials(t *testing.T) {
 	files := map[string]string{}
 	for name, body := range map[string]string{
 		"code":    `permit contains input.context.code`,
 		"type":    `permit contains 7 if input.context`,
 		"builtin": `permit contains "granted" if to_number(input.context.code) > 1`,
 		"complex": `permit contains {"code": "granted"} if input.context`,
+		"conflict": `permit contains "granted" if level == 1
+
+level := 1 if input.context.code
+
+level := 2 if input.context.code != ""`,
 	} {
 		files["apps/x"+name+"/x.rego"] = "package apps.x" + name + "\n\n# METADATA\n# title: X\n# labels:\n#   rule: x." + name + "\n" + body + "\n"
 		files["apps/x"+name+"/x_test.rego"] = "package apps.x" + name + "_test\n\ntest_nothing := true\n"
 	}
 	pdp := open(t, policies.Config{Dir: write(t, files)})
-	for _, name := range []string{"code", "type", "builtin", "complex"} {
+	names := []string{"code", "type", "builtin", "complex", "conflict"}
+	for _, name := range names {
 		q := question(person(), "read")
 		q.Resource.Type = "x" + name + "/thing"
 		q.Context = []byte(`{"code":"no.such.code"}`)
 		if d, err := pdp.Decide(t.Context(), q); !errors.Is(err, policies.ErrUndecided) || d.Allow {
 			t.Errorf("%s: %t %v", name, d.Allow, err)
 		}
+	}
+	if n := pdp.Status().Undecided; n != int64(len(names)) {
+		t.Errorf("%d errors are counted, want %d", n, len(names))
 	}
 	for _, e := range []policies.Entrypoint{"", "writ/nothing", policies.EntryWhy, "writ/admin/result"} {
 		q := question(person(), "read")
@@ -244,7 +253,7 @@ func TestFailuresOfRulesAreErrorsNotDenials(t *testing.T) {
 	}
 }
 
-func TestAResultThatIsNoDecisionIsRefused(t *testing.T) {
+func TestSO06AResultThatIsNoDecisionIsRefused(t *testing.T) {
 	c := open(t, policies.Config{}).Catalogue()
 	const reasons = `"reasons": [{"code": "granted", "rule": "r"}]`
 	for _, bad := range []string{

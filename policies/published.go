@@ -209,7 +209,7 @@ func (p *PDP) guarded(ctx context.Context, s *snapshot, q *Question) (Decision, 
 	if d.ID == "" {
 		d.ID = NewDecisionID()
 	}
-	input, err := q.build(&p.terms)
+	input, err := q.build(&p.terms, Dialect(ctx))
 	if err != nil {
 		return d, false, p.undecided(ctx, q.Entrypoint, err)
 	}

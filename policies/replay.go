@@ -452,7 +452,7 @@ type inputShape struct{ zero, facts, token ast.Object }
 
 func newInputShape() (*inputShape, error) {
 	nobody := Question{Subject: Nobody("", "")}
-	zero, err := nobody.build(&terms{})
+	zero, err := nobody.build(&terms{}, "")
 	if err != nil {
 		return nil, fmt.Errorf("replay: %w", err)
 	}

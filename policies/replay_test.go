@@ -285,8 +285,8 @@ func TestLinesThatCannotBeReplayedAreCountedByCause(t *testing.T) {
 	begin := strings.Index(good, `"input":`)
 	text := strings.Join([]string{
 		good,
-		changed(`"context":{}`, `"contexts":{}`), // of a version that has another member
-		changed(`"context":{},`, ``),             // of one that had it not yet
+		changed(`"context":{`, `"contexts":{`),   // of a version that has another member
+		changed(`"context":{"dialect":""},`, ``), // of one that had it not yet
 		changed(`"tenant_enabled":true,"type":"user"`, `"type":"user"`), // nor a fact
 		changed(`"caller":{`, `"caller":null,"call":{`),
 		changed(`"entrypoint":"writ/decision","route"`, `"entrypoint":"writ/later","route"`),

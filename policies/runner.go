@@ -13,6 +13,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/cover"
 	"github.com/open-policy-agent/opa/v1/tester"
+	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
 // testTimeout bounds one test rule.
@@ -181,39 +182,21 @@ func (s *set) runTests(
 	if packages != nil && len(packages) == 0 {
 		return nil, nil, nil
 	}
-	modules := make(map[string]*ast.Module, len(s.modules))
-	helpers := s.helpers(packages)
-	for _, m := range s.modules {
-		if !m.test || packages == nil || helpers[m.pkg()] {
-			modules[m.name] = m.parsed
-		}
-	}
-	store, txn, _, err := openStore(ctx, s.data)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer store.Abort(ctx, txn)
-	runner := tester.NewRunner().SetCompiler(s.newCompiler()).SetStore(store).SetModules(modules).SetTimeout(testTimeout).
-		CapturePrintOutput(false).RaiseBuiltinErrors(true)
-	runner = runner.SetPrefixMatchers(packageRefs(packages)...)
 	tracer := cover.New()
+	var traced topdown.QueryTracer
 	if kinds != nil {
-		runner = runner.SetCoverageQueryTracer(tracer).SetCoverageRuns(kinds)
-	}
-	channel, err := runner.RunTests(ctx, txn)
-	if err != nil {
-		return nil, nil, &problemError{astProblems("", "compile", err)}
+		traced = tracer
 	}
 	var results []TestResult
-	for r := range channel {
+	modules, err := s.eachTest(ctx, packages, traced, kinds, func(r *tester.Result) {
 		if result := testResult(r); names == nil || names.MatchString(result.Name) {
 			results = append(results, result)
 		}
-	}
-	slices.SortFunc(results, func(a, b TestResult) int { return strings.Compare(a.Name, b.Name) })
-	if err := ctx.Err(); err != nil {
+	})
+	if err != nil {
 		return nil, nil, err
 	}
+	slices.SortFunc(results, func(a, b TestResult) int { return strings.Compare(a.Name, b.Name) })
 	if kinds == nil {
 		return results, nil, nil
 	}
@@ -223,6 +206,39 @@ func (s *set) runTests(
 		}
 	}
 	return results, coverage(tracer.Report(modules), modules), nil
+}
+
+// eachTest runs the tests of the named packages, or all if packages is nil, and tells the outcome of each. The tracer may be nil; kinds
+// are for one that is a *cover.Cover. It returns the modules that took part.
+func (s *set) eachTest(
+	ctx context.Context, packages map[string]bool, tracer topdown.QueryTracer, kinds []cover.Kind, tell func(*tester.Result),
+) (map[string]*ast.Module, error) {
+	modules := make(map[string]*ast.Module, len(s.modules))
+	helpers := s.helpers(packages)
+	for _, m := range s.modules {
+		if !m.test || packages == nil || helpers[m.pkg()] {
+			modules[m.name] = m.parsed
+		}
+	}
+	store, txn, _, err := openStore(ctx, s.data)
+	if err != nil {
+		return nil, err
+	}
+	defer store.Abort(ctx, txn)
+	runner := tester.NewRunner().SetCompiler(s.newCompiler()).SetStore(store).SetModules(modules).SetTimeout(testTimeout).
+		CapturePrintOutput(false).RaiseBuiltinErrors(true)
+	runner = runner.SetPrefixMatchers(packageRefs(packages)...)
+	if tracer != nil {
+		runner = runner.SetCoverageQueryTracer(tracer).SetCoverageRuns(kinds)
+	}
+	channel, err := runner.RunTests(ctx, txn)
+	if err != nil {
+		return nil, &problemError{astProblems("", "compile", err)}
+	}
+	for r := range channel {
+		tell(r)
+	}
+	return modules, ctx.Err()
 }
 
 // helpers adds to the packages the test packages whose helpers they call, directly or not.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -35,7 +36,10 @@ type snapshot struct {
 	documents string
 	// publications are what application folders publish beside the fixed entrypoints.
 	publications map[Entrypoint]*publication
-	loadedAt     time.Time
+	// rows says which objects of Writ's own lists their reader sees.
+	rows       *rowSource
+	recentRows [rowsKept]atomic.Pointer[recentRows]
+	loadedAt   time.Time
 	// aliases are those of the rules, see maskReads; they are found when they are first asked for.
 	aliases func() map[*ast.Expr]bool
 }
@@ -91,6 +95,9 @@ func newSnapshot(ctx context.Context, s *set, compiler *ast.Compiler) (*snapshot
 		sn.queries[e] = query
 	}
 	if err := sn.prepare(ctx, whole, append(slices.Clone(common), rego.Store(store))); err != nil {
+		return nil, err
+	}
+	if sn.rows, err = newRowSource(ctx, s, append(slices.Clone(common), rego.Store(store))); err != nil {
 		return nil, err
 	}
 	sn.options = []rego.EvalOption{

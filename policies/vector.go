@@ -132,7 +132,7 @@ type completer struct {
 func newCompleter() (*completer, error) {
 	c := &completer{}
 	zero := Question{Subject: Nobody("", "")}
-	input, err := zero.build(&c.terms)
+	input, err := zero.build(&c.terms, "")
 	if err != nil {
 		return nil, err
 	}
@@ -167,6 +167,11 @@ func (c *completer) complete(e Entrypoint, given map[string]any) (ast.Value, err
 	}
 	if err := c.fill(input, given, ""); err != nil {
 		return nil, err
+	}
+	if context, ok := input["context"].(map[string]any); ok && context["dialect"] == nil {
+		context = maps.Clone(context)
+		context["dialect"] = ""
+		input["context"] = context
 	}
 	value, err := ast.InterfaceToValue(input)
 	if err != nil {

@@ -3,6 +3,7 @@ package policies_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -65,7 +66,7 @@ func watch(tb testing.TB, config policies.Config) *policies.PDP {
 	return pdp
 }
 
-func TestASavedEditDecidesAndABrokenOneChangesNothing(t *testing.T) {
+func TestSO05ASavedEditDecidesAndABrokenOneChangesNothing(t *testing.T) {
 	dir := write(t, zoo())
 	var logged safeBuffer
 	pdp := watch(t, policies.Config{Dir: dir, Poll: time.Hour, Logger: slog.New(slog.NewJSONHandler(&logged, nil))})
@@ -111,6 +112,28 @@ func TestASavedEditDecidesAndABrokenOneChangesNothing(t *testing.T) {
 	eventually(t, "the last good set is back on disk", func() bool { return pdp.Status().Degraded == "" })
 	if s := pdp.Status(); s.Reloads != 1 || s.Revision != second.Revision {
 		t.Fatalf("%+v", s)
+	}
+}
+
+// The name of a file is told as it is, and makes no line of its own.
+func TestSH18TheNameOfAFileWritesNoLineOfTheLog(t *testing.T) {
+	dir := write(t, zoo())
+	var logged safeBuffer
+	pdp := open(t, policies.Config{Dir: dir, Logger: slog.New(slog.NewJSONHandler(&logged, nil))})
+	put(t, dir, "apps/zoo/x\r\n{\"msg\":\"forged\"}\n.rego", "package apps.zoo\n\npermit contains {\n")
+	if pdp.Reload(t.Context()) || !strings.Contains(pdp.Status().Degraded, "forged") {
+		t.Fatalf("the file is taken, or not named: %q", pdp.Status().Degraded)
+	}
+	told := false
+	for line := range strings.Lines(logged.String()) {
+		var event map[string]any
+		if err := json.Unmarshal([]byte(line), &event); err != nil || event["msg"] == "forged" {
+			t.Errorf("a line is no event of ours: %v: %s", err, line)
+		}
+		told = told || strings.Contains(line, "forged")
+	}
+	if !told {
+		t.Errorf("the log does not name the file: %s", logged.String())
 	}
 }
 

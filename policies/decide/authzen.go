@@ -193,7 +193,7 @@ func (a *API) answer(
 		decision.Reasons, err = a.PDP.Why(ctx, q, decision)
 	}
 	slot.Write(policies.LogLine{
-		Decision: decision, Reasons: decision.Reasons, Entrypoint: q.Entrypoint, RequestID: r.ID, ParentID: parent.ID,
+		Decision: decision, Reasons: decision.Reasons, Entrypoint: q.Entrypoint, RequestID: r.ID, ParentID: enforce.EventFrom(ctx).Parent(parent.ID),
 		Route: r.HTTP.Method + " " + r.HTTP.URL.Path, Err: err,
 	})
 	return decision, err

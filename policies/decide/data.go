@@ -202,7 +202,7 @@ func (a *API) logged(
 		return decision, err
 	}
 	slot.Write(policies.LogLine{
-		Decision: decision, Entrypoint: q.Entrypoint, RequestID: r.ID, ParentID: parent.ID,
+		Decision: decision, Entrypoint: q.Entrypoint, RequestID: r.ID, ParentID: enforce.EventFrom(r.HTTP.Context()).Parent(parent.ID),
 		Route: r.HTTP.Method + " " + r.HTTP.URL.Path, Err: err,
 	})
 	return decision, err

@@ -92,8 +92,8 @@ func TestData(t *testing.T) {
 	}
 }
 
-// TestPathsAreNotPolicies: what made a path into Rego elsewhere (CVE-2025-46569) names nothing here.
-func TestPathsAreNotPolicies(t *testing.T) {
+// TestSO01PathsAreNotPolicies: what made a path into Rego elsewhere (CVE-2025-46569) names nothing here.
+func TestSO01PathsAreNotPolicies(t *testing.T) {
 	w := newWorld(t, nil)
 	for _, path := range []string{
 		"/v1/data", "/v1/data/", "/v1/data/writ", "/v1/data/writ/decision", "/v1/data/writ/decision/result/allow", "/v1/data/writ/decision/result/",

@@ -41,6 +41,9 @@ func (a *API) writeError(w http.ResponseWriter, r *enforce.Request, err error) {
 		a.write(w, r, http.StatusNotFound, "no such endpoint")
 	case errors.Is(err, enforce.ErrMethod):
 		a.write(w, r, http.StatusMethodNotAllowed, "method not allowed; see the Allow header")
+	case errors.Is(err, enforce.ErrOverloaded):
+		w.Header().Set("Retry-After", "1") // and no line in the log, of which there would be as many as requests
+		a.write(w, r, http.StatusServiceUnavailable, overloaded)
 	default:
 		// Every other failure of a decision is an outage: the asker must not take it for a denial.
 		a.Logger.ErrorContext(r.HTTP.Context(), "decision failed", "request_id", r.ID, "decision_id", r.DecisionID, "error", err)

@@ -272,3 +272,6 @@ func messageOf(err *enforce.ProtocolError) string {
 }
 
 const undecided = "no decision can be taken now"
+
+// overloaded is the message of a request that was turned away.
+const overloaded = "there are more requests than can be served now; try again"

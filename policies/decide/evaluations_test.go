@@ -162,7 +162,7 @@ func TestAnOutageInABatchIsThatOfItsItems(t *testing.T) {
 }
 
 // The same question with another context is another question: nothing of a batch is answered from what was answered before.
-func TestTheSameTupleInAnotherContextIsAnotherQuestion(t *testing.T) {
+func TestSO07TheSameTupleInAnotherContextIsAnotherQuestion(t *testing.T) {
 	w := newWorld(t, nil)
 	reply := w.ask("asker", "/access/v1/evaluations", `{"subject":{"type":"user","id":"ada"},"action":{"name":"read"},
 		"resource":{"type":"ledger/accounts","id":"1"},

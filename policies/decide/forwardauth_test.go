@@ -141,7 +141,7 @@ func identityHeaders() []string {
 	return []string{"X-Auth-Subject", "X-Auth-Subject-Type", "X-Auth-User", "X-Auth-Client", "X-Auth-Tenant", "X-Auth-Scope"}
 }
 
-func TestForwardAuthTellsWhoItIs(t *testing.T) {
+func TestSH08ForwardAuthTellsWhoItIs(t *testing.T) {
 	w := newWorld(t, nil)
 	person := w.caller("person", w.routeUser(), "users/user:view")
 	person.Tenant, person.Scope = "acme", "users/user:view"

@@ -52,7 +52,7 @@ func (a *API) find(ctx context.Context, r *enforce.Request, subject entity, ip n
 // stored is a subject that the directory has looked for. Whoever is asked about oneself is answered within the token's scopes.
 func (a *API) stored(r *enforce.Request, found *enforce.Subject, ip netip.Addr) asked {
 	if found.Type == r.Caller.Type && found.ID == r.Caller.ID {
-		return a.self(r)
+		return a.self(r, found, ip)
 	}
 	address := policies.AddressUnknown
 	if ip.IsValid() {
@@ -61,10 +61,14 @@ func (a *API) stored(r *enforce.Request, found *enforce.Subject, ip netip.Addr) 
 	return asked{facts: found.Facts, subject: found, caller: policies.Caller{ClientID: r.Caller.ClientID, Address: address}}
 }
 
-// self is a question about the caller's own identity, answered within the token's scopes.
-func (a *API) self(r *enforce.Request) asked {
+// self is a question about the caller's own identity, answered within the token's scopes. An address that the question names must be
+// allowed beside the one that it came from: who hands on somebody's token says where that somebody is.
+func (a *API) self(r *enforce.Request, found *enforce.Subject, ip netip.Addr) asked {
 	caller := r.Caller.Policy("")
 	caller.Self = true
+	if ip.IsValid() && a.Directory.AddressFact(found, ip) == policies.AddressRefused {
+		caller.Address = policies.AddressRefused
+	}
 	return asked{facts: r.Caller.Facts, caller: caller}
 }
 
@@ -80,12 +84,16 @@ func (a *API) findToken(ctx context.Context, r *enforce.Request, raw string, ip 
 	if err != nil {
 		return asked{}, err
 	}
-	if holder.JTI == r.Caller.JTI && holder.ID == r.Caller.ID {
-		return a.self(r), nil
+	own := holder.JTI == r.Caller.JTI && holder.ID == r.Caller.ID
+	if own && !ip.IsValid() {
+		return a.self(r, nil, ip), nil
 	}
 	subject, err := a.Directory.Subject(ctx, holder.Type, holder.ID)
 	if err != nil {
 		return asked{}, err
+	}
+	if own {
+		return a.self(r, subject, ip), nil
 	}
 	caller := holder.Policy("")
 	caller.Address = policies.AddressUnknown

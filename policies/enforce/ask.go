@@ -43,7 +43,7 @@ func (r *Request) Ask(ctx context.Context, parent policies.Decision, q *policies
 	r.asking.mu.Lock()
 	defer r.asking.mu.Unlock()
 	r.asking.asked = append(r.asking.asked, asked{slot, policies.LogLine{
-		Decision: decision, Reasons: decision.Reasons, Entrypoint: q.Entrypoint, RequestID: r.ID, ParentID: parent.ID,
+		Decision: decision, Reasons: decision.Reasons, Entrypoint: q.Entrypoint, RequestID: r.ID, ParentID: EventFrom(ctx).Parent(parent.ID),
 		Route: r.asking.row.Method + " " + r.asking.row.Path, Err: err,
 	}})
 	return decision, err

@@ -265,7 +265,7 @@ func (d *draft) parameterSchema(p Parameter) map[string]any {
 
 func (d *draft) body(row Route) {
 	switch row.Body {
-	case JSONBody:
+	case JSONBody, OptionalJSON:
 		media := []string{"application/json"}
 		if row.Method == http.MethodPatch {
 			media = append(media, "application/merge-patch+json")
@@ -279,7 +279,7 @@ func (d *draft) body(row Route) {
 			}
 			content[kind] = entry
 		}
-		d.raw["requestBody"] = map[string]any{"required": true, "content": content}
+		d.raw["requestBody"] = map[string]any{"required": row.Body == JSONBody, "content": content}
 	case FormBody, OptionalForm:
 		properties, required := map[string]any{}, []any{}
 		for _, p := range d.shape.Form {
@@ -399,7 +399,7 @@ func (d *draft) headers(r ReplyShape, decided bool) map[string]any {
 func errorStatuses(plane Plane, row Route, shape *Shape) []int {
 	statuses := slices.Concat(plane.Errors.Statuses, shape.Errors)
 	if row.Body != NoBody {
-		statuses = append(statuses, http.StatusBadRequest, http.StatusRequestEntityTooLarge)
+		statuses = append(statuses, http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge)
 		if plane.Errors.WrongMedia != 0 {
 			statuses = append(statuses, plane.Errors.WrongMedia)
 		}

@@ -17,6 +17,9 @@ var ErrRetry = errors.New("state moved, resolve anew")
 // ErrBusy says that a request lost its compare-and-swap too often; it is a 503.
 var ErrBusy = errors.New("state keeps moving")
 
+// ErrOverloaded says that a request was turned away because too many wait; nothing of it was looked at. It is a 503.
+var ErrOverloaded = errors.New("too many requests wait")
+
 // ErrNotFound says that no route matches the path. ErrMethod says that the path exists without the method; the Allow header
 // is set by then.
 var (

@@ -9,6 +9,8 @@ type Event struct {
 	Route      string // method and path template, empty where no route matched
 	Entrypoint string
 	DecisionID string
+	// Dialect is the one by which the request came. ParentID is then the id of the first decision of the request, for those behind it.
+	Dialect, ParentID string
 	// Outcome is "permit", "deny", "error", or empty where no decision was taken.
 	Outcome string
 	// Subject, Client and Tenant are the caller's ids.
@@ -19,6 +21,30 @@ type Event struct {
 	Attempts int
 	// Err is what a 5xx came from. It is for the log, never for the caller.
 	Err error
+}
+
+// Follow begins a native call of a dialect. One request may take several; the decisions behind the first have it as their parent, and its id
+// is that of the request.
+func (e *Event) Follow(dialect string) {
+	e.Dialect = dialect
+	if e.ParentID == "" {
+		e.ParentID = e.DecisionID
+	}
+}
+
+// Parent is the parent of a question that is asked beside a decision: that decision, or the first one of a dialect's request.
+func (e *Event) Parent(decision string) string {
+	if e.ParentID != "" {
+		return e.ParentID
+	}
+	return decision
+}
+
+// decided notes the decision of a call.
+func (e *Event) decided(id string) {
+	if e.ParentID == "" {
+		e.DecisionID = id
+	}
 }
 
 type eventKey struct{}

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -53,7 +54,7 @@ type Config struct {
 // Mount mounts every row and returns the handler of one listener. It is the only caller of gin registration. It refuses a
 // nil PDP, log or clock, a row twice, a malformed path, an action or type that the catalogue lacks, and an open route that the
 // closed list does not name.
-func Mount(c Config) (http.Handler, error) {
+func Mount(c Config) (*Listener, error) {
 	if isNil(c.PDP) || c.Log == nil || c.Now == nil {
 		return nil, errors.New("mount routes: a PDP, a decision log and a clock are needed")
 	}
@@ -88,7 +89,21 @@ func Mount(c Config) (http.Handler, error) {
 	}
 	engine.NoRoute(m.refuse(ErrNotFound))
 	engine.NoMethod(m.refuse(ErrMethod))
-	return unambiguous(engine, m.refuseHTTP), nil
+	return &Listener{mount: m, serve: unambiguous(engine, m.refuseHTTP)}, nil
+}
+
+// Listener is the handler of one listener.
+type Listener struct {
+	mount *mount
+	serve http.Handler
+}
+
+// ServeHTTP implements http.Handler.
+func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) { l.serve.ServeHTTP(w, r) }
+
+// Refuse answers a request with an error, in the language of the plane that its path belongs to, and reads nothing of it.
+func (l *Listener) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	l.mount.refuseHTTP(w, r, err)
 }
 
 func isNil(v any) bool {
@@ -369,11 +384,13 @@ func readBody(w http.ResponseWriter, req *Request, row Route, limit int64) error
 			Status: http.StatusRequestEntityTooLarge, Code: "body_too_large",
 			Detail: fmt.Sprintf("the body may have at most %d bytes", limit),
 		}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &ProtocolError{Status: http.StatusRequestTimeout, Code: "slow_body", Detail: "the body did not arrive in time; send it again"}
 	case err != nil:
 		return &ProtocolError{Status: http.StatusBadRequest, Code: "unreadable_body", Detail: "the body could not be read to its end"}
 	}
 	req.Body = body
-	if row.Body == OptionalForm && len(body) == 0 {
+	if (row.Body == OptionalForm || row.Body == OptionalJSON) && len(body) == 0 {
 		return nil
 	}
 	return checkType(req.HTTP.Header.Values("Content-Type"), row)
@@ -382,7 +399,7 @@ func readBody(w http.ResponseWriter, req *Request, row Route, limit int64) error
 func checkType(given []string, row Route) error {
 	wanted := []string{"application/json"}
 	switch {
-	case row.Body != JSONBody:
+	case row.Body != JSONBody && row.Body != OptionalJSON:
 		wanted = []string{"application/x-www-form-urlencoded"}
 	case row.Method == http.MethodPatch:
 		wanted = append(wanted, "application/merge-patch+json")
@@ -414,11 +431,12 @@ func (m *mount) attempt(
 	question := &resolved.Question
 	complete(question, req, plane, row)
 	decision, err := m.config.PDP.Decide(ctx, question)
-	line := policies.LogLine{
-		Decision: decision, Entrypoint: question.Entrypoint, RequestID: req.ID, Route: row.Method + " " + row.Path, Err: err,
-	}
 	event := EventFrom(ctx)
-	event.DecisionID = decision.ID
+	line := policies.LogLine{
+		Decision: decision, Entrypoint: question.Entrypoint, RequestID: req.ID, ParentID: event.ParentID,
+		Route: row.Method + " " + row.Path, Err: err,
+	}
+	event.decided(decision.ID)
 	w.Header().Set("Decision-Id", decision.ID)
 	if err == nil && decision.Allow {
 		err = declared(decision.Obligations, row)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -318,6 +319,27 @@ func TestCompressedBodiesAreRefused(t *testing.T) {
 	reply := httptest.NewRecorder()
 	if w.handler.ServeHTTP(reply, r); reply.Code != http.StatusUnsupportedMediaType {
 		t.Errorf("got %d", reply.Code)
+	}
+}
+
+// late is a body whose connection has a deadline that passes.
+type late struct{ sent io.Reader }
+
+func (l late) Read(p []byte) (int, error) {
+	if n, _ := l.sent.Read(p); n > 0 {
+		return n, nil
+	}
+	return 0, fmt.Errorf("read tcp: %w", os.ErrDeadlineExceeded)
+}
+
+func TestSH15ABodyThatDoesNotArriveIsTooLate(t *testing.T) {
+	var steps []string
+	w := newWorld(t, &fakePDP{allow: true}, row(&steps, fine))
+	r := httptest.NewRequest(http.MethodPost, "/v1/things/7", late{strings.NewReader("{")})
+	r.Header.Set("Content-Type", "application/json")
+	reply := httptest.NewRecorder()
+	if w.handler.ServeHTTP(reply, r); reply.Code != http.StatusRequestTimeout || len(steps) != 0 {
+		t.Errorf("got %d after %v", reply.Code, steps)
 	}
 }
 

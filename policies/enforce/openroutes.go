@@ -14,6 +14,9 @@ type OpenRoute struct {
 	Shape *Shape
 }
 
+// Open says whether a path is on the closed list of what is served without a decision.
+func Open(path string) bool { return openPath(path) }
+
 // openPath is the closed list of what is served without a decision.
 func openPath(path string) bool {
 	switch path {

@@ -35,12 +35,14 @@ type Route struct {
 type Body int
 
 // NoBody rows ignore a body; JSONBody rows want one of type application/json (for PATCH also application/merge-patch+json);
-// FormBody rows want application/x-www-form-urlencoded; OptionalForm rows take a form or nothing.
+// FormBody rows want application/x-www-form-urlencoded; OptionalForm and
+// OptionalJSON rows take such a body or nothing.
 const (
 	NoBody Body = iota
 	JSONBody
 	FormBody
 	OptionalForm
+	OptionalJSON
 )
 
 // Resolved is what resolve found: the question, and what to do if it is permitted.

@@ -40,6 +40,9 @@ test_permit[note] if {
 		"granted": {
 			"given": {"subject": {"grants": {"": {"helpdesk": {"read": {"own": always}}}}}}, "want": {"helpdesk.granted"},
 		},
+		"granted, not stored": {
+			"given": {"subject": {"exists": false, "grants": {"": {"helpdesk": {"read": {"own": always}}}}}}, "want": set(),
+		},
 		"not stored": {
 			"given": object.union({"subject": {"exists": false}}, about({"reporter": "ada", "team": "storage", "state": "new"})),
 			"want": set(),

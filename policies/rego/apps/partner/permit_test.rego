@@ -50,6 +50,11 @@ test_instances[note] if {
 		"no ledger": {"question": has({"organization": ["acme"], "ledger": []}), "want": outside},
 		"no list of ledgers": {"question": has({"organization": ["acme"]}), "want": outside},
 		"a text for a list": {"question": has({"organization": "acme", "ledger": "sales"}), "want": outside},
+		"an object for a list": {"question": has({"organization": ["acme"], "ledger": {"0": "sales"}}), "want": outside},
+		"a number for a name, of which every one is had": {
+			"question": object.union(has({"organization": ["acme"], "ledger": ["*"]}), {"resource": {"properties": {"ledger": 5}}}),
+			"want": outside,
+		},
 		"a number for a name": {"question": object.union(base, {"resource": {"properties": {"ledger": 5}}}), "want": outside},
 		"an unknown type": {"question": object.union(base, {"resource": {"type": "partner/safes"}}), "want": outside},
 		"no grant": {

@@ -16,6 +16,12 @@ test_permit[note] if {
 	deny == set()
 }
 
+test_a_member_without_a_permission if {
+	question := object.union(base, {"subject": {"id": "ada"}, "action": {"name": "evaluate"}})
+	permit := policytree.permit with input as question with data.apps.policytree.nodes as {"firm": {"roles": {"boss": {"subjects": {"ada": true}}}}}
+	permit == {"policytree.member"}
+}
+
 test_deny[note] if {
 	some note, question in {
 		"unknown": object.union(base, {"resource": {"id": "firm/none"}}),

@@ -40,6 +40,9 @@ test_result[note] if {
 		"a stranger": {"given": {}, "roles": set(), "permissions": set()},
 		"by id": {"given": {"subject": {"id": "ada"}}, "roles": {"boss"}, "permissions": {"see", "fire"}},
 		"by an id that is taken out": {"given": {"subject": {"id": "eve"}}, "roles": set(), "permissions": set()},
+		"an application by id": {
+			"given": {"subject": {"type": "application", "id": "ada"}}, "roles": {"boss"}, "permissions": {"see", "fire"},
+		},
 		"an id of another type": {"given": {"subject": {"type": "robot", "id": "ada"}}, "roles": set(), "permissions": set()},
 		"by a role in Writ": {"given": {"subject": {"roles": {"firm:clerk": true}}}, "roles": {"clerk"}, "permissions": {"see"}},
 		"by a role of the issuer": {"given": {"context": {"claims": {"role": "firm:clerk"}}}, "roles": {"clerk"}, "permissions": {"see"}},
@@ -76,6 +79,14 @@ test_an_unknown_path[path] if {
 	question := object.union(base, {"subject": {"id": "ada"}, "resource": {"id": path}})
 	result := policytree.result with input as question with data.apps.policytree.nodes as nodes
 	result == {"roles": [], "permissions": [], "reasons": [{"code": "unknown_path", "rule": "apps.policytree.deny"}]}
+}
+
+test_nothing_is_inherited_by_what_is_not_there if {
+	question := object.union(base, {"subject": {"id": "ada"}, "resource": {"id": "firm/sales/north"}})
+	lineage := policytree.lineage with input as question with data.apps.policytree.nodes as nodes
+	lineage == []
+	roles := policytree.roles with input as question with data.apps.policytree.nodes as nodes
+	roles == set()
 }
 
 test_a_question_about_no_path if {

@@ -60,6 +60,10 @@ test_an_action_that_is_not_said_is_limited if {
 	denies(question) == {"posting.over_limit"}
 }
 
+test_an_action_that_is_no_text_is_limited if {
+	denies(object.union(about({"amount": 501}), {"action": {"name": 5}})) == {"posting.over_limit"}
+}
+
 test_approval_is_denied_without_what_it_needs[path] if {
 	some path in ["resource/properties/booked_by", "subject/id"]
 	question := object.union(base, {"action": {"name": "approve"}})

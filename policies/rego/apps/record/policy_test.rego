@@ -42,6 +42,17 @@ test_permit[note] if {
 		"alice deletes": {"asks": ["alice", "delete", "record-1"], "given": {}, "want": set()},
 		"alice deletes softly": {"asks": ["alice", "delete", "record-1"], "given": soft, "want": {"record.owner"}},
 		"bob deletes softly": {"asks": ["bob", "delete", "record-1"], "given": soft, "want": set()},
+		"alice reads softly": {"asks": ["alice", "read", "record-1"], "given": soft, "want": {"record.reader"}},
+		"bob reads what is archived": {"asks": ["bob", "read", "record-2"], "given": {}, "want": {"record.reader"}},
+		"alice of another type deletes softly": {
+			"asks": ["alice", "delete", "record-1"], "given": object.union({"subject": {"type": "robot"}}, soft), "want": set(),
+		},
+		"somebody without a grant": {"asks": ["carol", "write", "record-9"], "given": {"subject": {"exists": true}}, "want": set()},
+		"who has a grant and is not stored": {
+			"asks": ["carol", "write", "record-9"],
+			"given": {"subject": {"grants": {"": {"record": {"write": {"own": always}}}}}},
+			"want": set(),
+		},
 		"alice of another type": {
 			"asks": ["alice", "read", "record-1"], "given": {"subject": {"type": "robot"}}, "want": set(),
 		},
@@ -74,5 +85,5 @@ test_without_what_a_rule_needs[path] if {
 test_candidates if {
 	record.candidates.subjects.user.alice
 	record.candidates.resources.record["record-2"]
-	"delete" in record.candidates.actions.record
+	record.candidates.actions.record == ["read", "write", "delete"]
 }

@@ -28,6 +28,16 @@ test_deny[note] if {
 	denies(object.union(asks("GET", tc.path, ""), {"caller": {"audiences": tc.token}}), tc.table) == tc.want
 }
 
+# Where the settings name no audience of the runtime API, it is known by how it ends.
+test_meant_by_the_end_of_the_name[audience] if {
+	some audience, want in {"https://writ.example/runtime": set(), "https://writ.example/management": {"wrong_audience"}}
+	deny := route.deny with input as object.union(asks("GET", "/shops", ""), {"caller": {"audiences": {audience: true}}})
+		with data.apps.route.routes as routes
+		with data.apps.route.audiences as {}
+		with data.settings.audiences.runtime as {}
+	deny == want
+}
+
 test_denied_without_what_a_rule_needs[path] if {
 	some path, want in {
 		"resource/id": {"unmapped_route"},

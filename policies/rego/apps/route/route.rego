@@ -54,9 +54,7 @@ below := [row |
 #   rule: route.chosen
 # scope: document
 chosen(patterns, rest) := patterns[max(fitting)] if {
-	count(rest) > 0
 	fitting := {pattern | some pattern, _ in patterns; fits(pattern, rest)}
-	count(fitting) > 0
 } else := patterns["/**"] if {
 	count(rest) > 0
 }

@@ -7,6 +7,7 @@ routes := {
 	"*": {
 		"/": {"/": {"GET": "public"}, "/**": {"GET": "rest:read"}},
 		"/docs": {"/**": {"GET": "docs:read"}},
+		"/docs/api": {"/**": {"GET": "docs/api:read"}},
 		"/shops": {
 			"/": {"GET": "shops:list", "POST": "shops:add"},
 			"/*": {"GET": "shops:read", "PATCH": "shops:patch"},
@@ -44,6 +45,7 @@ test_paths[path] if {
 		"/shops": ["shops:list"],
 		"/shops/": ["shops:list"],
 		"/shops/7": ["shops:read"],
+		"/shops/7/": ["shops:read"],
 		"/shops/main": ["signed_in"],
 		"/shops/main/orders": ["shops/orders:list"],
 		"/shops/7/orders": ["shops/orders:list"],
@@ -55,6 +57,7 @@ test_paths[path] if {
 		"/docs": ["rest:read"],
 		"/docs/a": ["docs:read"],
 		"/docs/a/b/c": ["docs:read"],
+		"/docs/api/v1": ["docs/api:read"],
 		"/Shops": ["rest:read"],
 	}
 	needed("GET", path, "") == want
@@ -113,6 +116,7 @@ test_an_absent_or_malformed_table_maps_nothing[note] if {
 		"rows that are a text": {"*": "public"},
 		"a row that is a text": {"*": {"/": "public"}},
 		"methods that are a text": {"*": {"/": {"/": "public"}}},
+		"a word that is a number": {"*": {"/": {"/": {"GET": 5}}}},
 		"a word that is none": {"*": {"/": {"/": {"GET": "everybody"}}}},
 	}
 	got := [1 | route.mapped] with input as asks("GET", "/", "") with data.apps.route.routes as table

@@ -42,6 +42,13 @@ test_to_dos_of_others[note] if {
 	permit == set()
 }
 
+test_ones_own_without_being_an_editor[action] if {
+	some action in ["can_update_todo", "can_delete_todo"]
+	question := object.union(asks("beth", action), {"resource": {"properties": {"ownerID": "beth@example.com"}}})
+	permit := todo.permit with input as question with data.apps.todo.users as people
+	permit == set()
+}
+
 test_to_dos_of_nobody[action] if {
 	some action in ["can_update_todo", "can_delete_todo"]
 	question := json.remove(asks("morty", action), ["resource/properties/ownerID"])
@@ -55,16 +62,19 @@ test_a_subject_of_another_type if {
 	permit == set()
 }
 
-test_grants_count if {
-	always := {"not_before": 0, "not_after": 9223372036854775807}
-	question := object.union(asks("carol", "close"), {"subject": {
-		"exists": true,
-		"grants": {"": {"todo": {"close": {"own": always}}}},
-	}})
-	todo.permit == {"todo.granted"} with input as question
+test_grants_count[note] if {
+	granted := {"": {"todo": {"close": {"own": {"not_before": 0, "not_after": 9223372036854775807}}}}}
+	some note, tc in {
+		"granted": {"exists": true, "grants": granted, "want": {"todo.granted"}},
+		"not granted": {"exists": true, "grants": {}, "want": set()},
+		"granted to who is not stored": {"exists": false, "grants": granted, "want": set()},
+	}
+	question := object.union(asks("carol", "close"), {"subject": {"exists": tc.exists, "grants": tc.grants}})
+	permit := todo.permit with input as question
+	permit == tc.want
 }
 
 test_candidates if {
 	todo.candidates.subjects.user.rick with data.apps.todo.users as people
-	"can_delete_todo" in todo.candidates.actions.todo
+	todo.candidates.actions.todo == ["can_read_todos", "can_create_todo", "can_update_todo", "can_delete_todo"]
 }

@@ -24,6 +24,10 @@ test_permit[note] if {
 			"given": {"subject": {"exists": true, "grants": {"": {"user": {"call": {"own": always}}}}}},
 			"want": {"user.granted"},
 		},
+		"not granted": {"asks": ["carol", "call"], "given": {"subject": {"exists": true}}, "want": set()},
+		"granted to who is not stored": {
+			"asks": ["carol", "call"], "given": {"subject": {"grants": {"": {"user": {"call": {"own": always}}}}}}, "want": set(),
+		},
 	}
 	question := object.union(asks(tc.asks[0], tc.asks[1]), tc.given)
 	permit := user.permit with input as question with data.apps.user.members as members

@@ -119,16 +119,16 @@ eligible if lib.administrator(data.settings.administrators, input.subject)
 # METADATA
 # title: Admitted tokens
 # description: |
-#   Policy data admits tokens of this origin for everybody who has the right.
+#   Policy data admits tokens of this origin for everybody who has the right; what it says may differ by dialect.
 # labels:
 #   rule: admin.admitted
 # scope: document
 admitted if {
 	input.caller.external == false
-	data.settings.admin.user_tokens.own == "entitled"
+	lib.setting(data.settings, input.context, ["admin", "user_tokens", "own"]) == "entitled"
 }
 
 admitted if {
 	input.caller.external
-	data.settings.admin.user_tokens.external == "entitled"
+	lib.setting(data.settings, input.context, ["admin", "user_tokens", "external"]) == "entitled"
 }

@@ -109,12 +109,33 @@ test_oneself_takes_either_audience if {
 	)
 }
 
+# A token for the management API alone will do for oneself on the runtime API, and one for the runtime API for the OAuth endpoints.
+test_either_audience_takes_either_plane[note] if {
+	some note, tc in {
+		"oneself, on the runtime API": {"request": on("me", "", "read", {"self": true}), "plane": "runtime", "audience": "management"},
+		"own token": {"request": on("tokens", "t1", "revoke", {"self": true}), "plane": "management", "audience": "runtime"},
+	}
+	request := object.union(object.remove(base, ["caller"]), tc.request)
+	caller := object.union(object.remove(base.caller, ["audiences"]), {
+		"plane": tc.plane, "audiences": {concat("/", ["https://writ.example", tc.audience]): true},
+	})
+	answers(object.union(request, {"caller": caller}), [])
+}
+
+test_a_temporary_password_settles_nothing_elsewhere if {
+	admin.settled == false with input as asks(user("ted", {"temporary_password": true}), on("iam/users", "ted", "password", {"self": true}))
+}
+
 test_temporary_password_may_be_changed if {
 	subject := user("ted", {"temporary_password": true})
 	change := {"self": true, "changes": {"password": true}, "proof": "password", "before": subject, "after": subject}
 	answers(asks(subject, on("me", "", "password", change)), [])
 	answers(asks(subject, on("me", "", "write", {"self": true, "changes": {"name": true}})), ["password_change_required"])
 }
+
+of_a_dialect(settings) := {"dialects": {"policyserver": settings}}
+
+spoken(request) := object.union(request, {"context": {"dialect": "policyserver"}})
 
 test_user_tokens[note] if {
 	entitled := {"admin": {"user_tokens": {"own": "entitled", "external": "entitled"}}}
@@ -124,13 +145,20 @@ test_user_tokens[note] if {
 	named := {"administrators": {"ids": {"rita": true}}}
 	own := asks(reader, on("iam/users", "u1", "read", {}))
 	external := object.union(own, {"caller": {"external": true}})
+	foreign := {"admin": {"user_tokens": {"own": "administrators", "external": "entitled"}}}
 	some note, tc in {
+		"own, where external ones are entitled": {"request": own, "settings": foreign, "want": ["not_administrator"]},
+		"external, of no API": {"request": object.union(external, {"caller": {"plane": ""}}), "settings": {}, "want": []},
 		"own, by default": {"request": own, "settings": {}, "want": []},
 		"external, by default": {"request": external, "settings": {}, "want": ["not_administrator"]},
 		"own, administrators": {"request": own, "settings": strict, "want": ["not_administrator"]},
 		"external, entitled": {"request": external, "settings": entitled, "want": []},
 		"own, nonsense": {"request": own, "settings": nonsense, "want": ["not_administrator"]},
 		"external, nonsense": {"request": external, "settings": nonsense, "want": ["not_administrator"]},
+		"own, by a dialect": {"request": spoken(own), "settings": of_a_dialect(strict), "want": ["not_administrator"]},
+		"own, not by the dialect": {"request": own, "settings": of_a_dialect(strict), "want": []},
+		"external, by a dialect": {"request": spoken(external), "settings": of_a_dialect(entitled), "want": []},
+		"external, by another": {"request": spoken(external), "settings": {"dialects": {"hantera": entitled}}, "want": ["not_administrator"]},
 		"named": {"request": external, "settings": named, "want": []},
 		"by role": {
 			"request": asks(object.union(reader, {"roles": {"system:owner": true}}), external_read), "settings": {}, "want": [],

@@ -6,7 +6,7 @@ import data.writ.lib
 # title: Concealed
 # description: |
 #   A denial is to look like a missing object: the caller is accepted, but may neither read what the object is one
-#   of nor do to it what it asks for.
+#   of nor do to it what it asks for; or a tenant that is named is none of the caller's.
 # labels:
 #   rule: admin.concealed
 # scope: document
@@ -20,6 +20,11 @@ concealed if {
 	not readable
 	not entrusted
 	not strays
+}
+
+concealed if {
+	accepted
+	elsewhere
 }
 
 # METADATA
@@ -78,7 +83,7 @@ default partly_concealed := false
 partly_concealed if {
 	accepted
 	out_of_sight
-	some tenant in (object.keys(input.subject.grants) | {"", confinement})
+	some tenant, _ in input.subject.grants
 	shown(tenant)
 }
 

@@ -49,6 +49,27 @@ test_who_is_entrusted_is_told if {
 	conceals(asks(clerk, on("iam/users", "u1", "write", object.union(change, {"tenant": "acme"}))))
 }
 
+# A grant in a tenant that the caller is kept out of shows nothing of it.
+test_a_grant_out_of_reach_shows_nothing[action] if {
+	some action in ["read", "write"]
+	subject := user("ines", {"tenant": "acme", "grants": {"globex": {"iam/users": {"*": {"own": always}}}}})
+	conceals(asks(subject, on("iam/users", "u1", action, {"tenant": "globex"})))
+}
+
+test_what_does_not_hold_is_false if {
+	request := asks(anybody, on("iam/users", "u1", "read", {}))
+	admin.readable == false with input as request
+	admin.entrusted == false with input as request
+	admin.partly_concealed == false with input as request
+	admin.concealed == false with input as base
+}
+
+test_whether_the_object_is_there_must_be_said if {
+	request := asks(owner, on("iam/users", "u1", "read", {}))
+	admin.readable with input as request
+	admin.readable == false with input as json.remove(request, ["resource/exists"])
+}
+
 test_who_reads_some_is_told_nothing_of_missing_ones if {
 	conceals(asks(
 		reader("iam/users", [""]),
@@ -67,6 +88,16 @@ test_the_system_level_is_seen if {
 		asks(insider, on("iam/roles", "ops:x", "write", {"before": role(""), "after": role("")})),
 		scoped_to({"iam/roles": {"write": true}}),
 	))
+}
+
+test_the_system_level_is_seen_within_the_scopes_to_read if {
+	change := on("iam/roles", "ops:x", "write", {"before": role(""), "after": role("")})
+	refuses_openly(object.union(asks(insider, change), scoped_to({"iam/roles": {"read": true}})))
+}
+
+test_what_is_missing_at_the_system_level_is_not_seen if {
+	creation := {"exists": false, "changes": {"create": true}, "after": role("")}
+	conceals(asks(insider, on("iam/roles", "ops:x", "write", creation)))
 }
 
 test_out_of_scope_is_out_of_sight if {
@@ -121,6 +152,28 @@ test_named_objects_out_of_sight[note] if {
 	}
 	result := admin.result with input as deletes(clerk, tc.named)
 	result == {"allow": false, "reasons": [], "obligations": {"conceal": true, "filter": {"tenants": tc.shown}}}
+}
+
+# Who reads and does not delete, or is of no tenant, or has a grant elsewhere, is shown what it reads within its reach.
+test_named_objects_that_are_read[note] if {
+	two := {"tenants": {"acme": true, "globex": true}, "missing": false}
+	some note, tc in {
+		"of one tenant": {"subject": reader("iam/applications", ["acme"]), "named": two},
+		"one missing": {"subject": reader("iam/applications", ["acme"]), "named": {"tenants": {"acme": true}, "missing": true}},
+		"with a grant out of reach": {
+			"subject": object.union(reader("iam/applications", ["acme", "globex"]), {"tenant": "acme"}), "named": two,
+		},
+		"of every tenant, kept in one": {
+			"subject": object.union(reader("iam/applications", ["*"]), {"tenant": "acme"}), "named": two,
+		},
+	}
+	result := admin.result with input as deletes(tc.subject, tc.named)
+	result == {"allow": false, "reasons": [], "obligations": {"conceal": true, "filter": {"tenants": {"acme"}}}}
+}
+
+test_named_objects_of_a_caller_that_is_not_accepted if {
+	request := deletes(reader("iam/applications", ["acme"]), {"tenants": {"acme": true}, "missing": true})
+	refuses_openly(object.union(request, {"caller": {"address": "refused"}}))
 }
 
 test_named_objects_in_sight if {

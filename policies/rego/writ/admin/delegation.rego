@@ -69,7 +69,7 @@ dominated if {
 	input.resource.self
 	count(input.resource.changes) > 0
 	every change, _ in input.resource.changes {
-		change in {"name", "description", "properties", "username", "email", "grants"}
+		bearing_no_right(change)
 	}
 	lib.dominates(own_before, own_added, input.now)
 }
@@ -82,6 +82,21 @@ dominated if {
 	referring_in_reach
 	given_audiences
 	governed
+}
+
+# METADATA
+# title: No bearing on rights
+# description: |
+#   What changes of oneself gives no right. A secret does not where its guard "proven" looks at it.
+# labels:
+#   rule: admin.bearing_no_right
+# scope: document
+bearing_no_right(change) if change in {"name", "description", "properties", "username", "email", "grants"}
+
+bearing_no_right(change) if {
+	input.resource.type == "me"
+	change in {"secrets", "chosen_secret"}
+	input.resource.changes.chosen_secret
 }
 
 # METADATA

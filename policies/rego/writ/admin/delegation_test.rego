@@ -62,6 +62,7 @@ test_stronger_identities[note] if {
 		"status": {"action": "write", "changes": {"status": true}, "after": stronger},
 		"attributes": {"action": "write", "changes": {"attributes": true}, "after": stronger},
 		"nothing named": {"action": "write", "changes": {}, "after": stronger},
+		"password by another action": {"action": "password", "changes": {"password": true}, "after": stronger},
 		"password": {"action": "reset_password", "changes": {"password": true}, "after": stronger},
 		"deleting": {"action": "delete", "changes": {"delete": true}, "after": null},
 	}
@@ -162,6 +163,10 @@ test_grant_types_given[note] if {
 		"own": {"subject": machine, "types": {"client_credentials": true}, "want": []},
 		"another": {"subject": machine, "types": {"authorization_code": true}, "want": exceeded},
 		"a person": {"subject": manager, "types": {"client_credentials": true, "refresh_token": true}, "want": []},
+		"a person who is said to have it": {
+			"subject": object.union(manager, {"grant_types": {"authorization_code": true}}), "types": {"authorization_code": true},
+			"want": exceeded,
+		},
 		"a person, another": {"subject": manager, "types": {"authorization_code": true}, "want": exceeded},
 		"full administrator": {"subject": owner, "types": {"authorization_code": true}, "want": []},
 	}
@@ -185,6 +190,7 @@ test_applications_that_serve_people[note] if {
 	}
 	answers(asks(manager, changes_app({"scopes": true}, serving({}), serving(tc.scopes))), tc.want)
 	answers(asks(manager, changes_app({"secrets": true}, serving(tc.scopes), serving(tc.scopes))), tc.want)
+	answers(asks(manager, changes_app({"scopes": true}, serving(tc.scopes), serving({}))), tc.want)
 	answers(asks(owner, changes_app({"scopes": true}, serving({}), serving(tc.scopes))), [])
 }
 
@@ -212,6 +218,7 @@ test_audiences_served[note] if {
 test_oneself_by_the_admin_routes[note] if {
 	some note, tc in {
 		"name": {"changes": {"name": true, "email": true}, "after": manager, "want": []},
+		"username": {"changes": {"username": true}, "after": manager, "want": []},
 		"attributes": {"changes": {"attributes": true}, "after": manager, "want": exceeded},
 		"password": {"changes": {"password": true}, "after": manager, "want": exceeded},
 		"fewer grants": {"changes": {"grants": true}, "after": user("mara", {"grants": {}}), "want": []},
@@ -227,6 +234,46 @@ test_tenants_hold_no_rights if {
 	tenant := bundle("tenant", "acme", {})
 	change := {"changes": {"name": true}, "before": tenant, "after": tenant}
 	answers(asks(manager, on("iam/tenants", "acme", "write", change)), [])
+}
+
+test_addresses_of_a_user_are_not_those_of_a_tenant if {
+	answers(asks(manager, on("iam/users", "u1", "write", {"changes": {"addresses": true}, "before": anybody, "after": anybody})), [])
+}
+
+test_utmost_rights if {
+	types := {
+		"vault": {"actions": {"open": {"explicit": true}, "read": {"explicit": false}}},
+		"ledger": {"actions": {"read": {"explicit": false}}},
+	}
+	utmost := admin.utmost with input as base with data.catalogue.types as types
+	from_now := {"utmost": {"not_before": 1000, "not_after": 9223372036854775807}}
+	utmost == {"*": {"*": from_now}, "vault": {"open": from_now}}
+}
+
+test_what_is_not_delegated_is_false if {
+	change := on("iam/users", "u1", "delete", {"before": anybody, "after": owner, "tenant": "acme", "detail": {"references": {"globex": true}}})
+	request := object.union(asks(insider, change), {"resource": {"changes": {"serves": true}, "detail": {"serves": other}}})
+	admin.ending_sessions == false with input as request
+	admin.within_afterwards == false with input as request
+	admin.given_audiences == false with input as request
+	admin.referring_in_reach == false with input as request
+	admin.sweeping == false with input as request
+	admin.replacing_core == false with input as request
+	admin.revoking_everybody == false with input as request
+	flow := {"resource": {"after": {"grant_types": {"authorization_code": true}}}}
+	admin.given_grant_types == false with input as object.union(request, flow)
+	tenant := {"resource": {"type": "iam/tenants", "id": "acme", "changes": {"enabled": true}}}
+	admin.governed == false with input as object.union(request, tenant)
+}
+
+# What concerns everybody does so by its type; of a user it is one more change.
+test_what_concerns_one_user[note] if {
+	some note, tc in {
+		"settings": {"action": "write", "changes": {"settings": true}},
+		"core": {"action": "write", "changes": {"core": true}},
+		"all its tokens": {"action": "revoke_all", "changes": {"epoch": true}},
+	}
+	answers(asks(manager, on("iam/users", "u1", tc.action, {"changes": tc.changes, "before": anybody, "after": anybody})), [])
 }
 
 # Appointments.

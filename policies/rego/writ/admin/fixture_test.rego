@@ -97,6 +97,13 @@ covering(type) := [type, "*"] if not contains(type, "/")
 # scoped limits the caller's rights to scopes.
 scoped_to(scopes) := {"caller": {"scoped": true, "scopes": scopes}}
 
+# where says in which tenants the reader of a list reads, and which single objects elsewhere.
+where := {"filter": {"tenants": admin.listed_tenants, "objects": admin.readable_objects}} if {
+	some _, _ in admin.readable_objects
+} else := {"filter": {"tenants": admin.readable_tenants}} if {
+	admin.filtered
+} else := {}
+
 # answers says that a request is permitted, or denied with exactly these codes in this order.
 answers(request, codes) if {
 	result := admin.result with input as request

@@ -3,6 +3,16 @@ package writ.admin
 import data.writ.lib
 
 # METADATA
+# title: Types read one by one
+# description: |
+#   Lists of these types of tenants, and of keys, hold the rows that the caller could read one by one: the server
+#   evaluates the result of this package partially, with the object unknown, and lists what is left. The rules here and
+#   those of single objects say who may ask for a list.
+# labels:
+#   rule: admin.one_by_one
+one_by_one := {"iam/users", "iam/groups", "iam/roles", "iam/applications", "iam/tenants"}
+
+# METADATA
 # title: Filtered list
 # description: |
 #   A list over all tenants, whose reader does not read in every one of them.

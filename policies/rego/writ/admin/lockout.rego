@@ -150,7 +150,8 @@ bundled if {
 # title: Full administrator otherwise
 # description: |
 #   The caller holds everything from a source that the change does not touch: by a grant of its own, by the role of
-#   owners, which nobody changes, or, where a group changes, from anything but that group.
+#   owners, which nobody changes, or, where a group changes, from anything but that group and those that the same
+#   request changes.
 # labels:
 #   rule: admin.full_otherwise
 # scope: document
@@ -163,6 +164,7 @@ full_otherwise if {
 	input.resource.type == "iam/groups"
 	some source, window in input.subject.grants["*"]["*"]["*"]
 	source != concat(":", ["group", input.resource.id])
+	not input.resource.detail.together[source]
 	lib.unlimited(window)
 }
 
@@ -222,15 +224,18 @@ secret_kept if input.resource.before.active == false
 # METADATA
 # title: Inactive first
 # description: |
-#   Where policy data demands it, only an inactive identity is deleted.
+#   Where policy data demands it, of all or of a dialect, only an inactive identity is deleted.
 # labels:
 #   rule: admin.inactive_first
 # scope: document
 default inactive_first := false
 
-inactive_first if data.settings.delete_requires_inactive == false
+inactive_first if lib.setting(data.settings, input.context, ["delete_requires_inactive"]) == false
 
 inactive_first if not input.resource.changes.delete
+
+# Tenants are disabled, not deactivated, and roles and groups are neither.
+inactive_first if not input.resource.type in {"iam/users", "iam/applications"}
 
 inactive_first if is_null(input.resource.before)
 

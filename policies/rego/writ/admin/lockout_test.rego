@@ -64,6 +64,16 @@ test_own_tenant[note] if {
 	not "self_lockout" in codes_of(asks(manager, request))
 }
 
+test_what_is_called_like_the_own_tenant_or_is_another[note] if {
+	citizen := object.union(manager, {"tenant": "acme"})
+	some note, tc in {
+		"a group": {"type": "iam/groups", "id": "acme"},
+		"another tenant": {"type": "iam/tenants", "id": "globex"},
+	}
+	target := bundle("group", tc.id, {})
+	answers(asks(citizen, on(tc.type, tc.id, "delete", {"tenant": "acme", "changes": {"delete": true}, "before": target})), [])
+}
+
 test_the_own_last_secret[note] if {
 	machine := app("app_root", {"grants": owner_grants})
 	last := {"needed": true, "usable_before": 1, "usable_after": 0, "forced": true}
@@ -83,6 +93,15 @@ test_the_own_last_secret[note] if {
 	answers(asks(owner, object.union(request, {"resource": {"self": false}})), [])
 }
 
+test_another_change_while_there_is_no_secret if {
+	machine := app("app_root", {"grants": owner_grants})
+	change := {
+		"self": true, "changes": {"name": true}, "before": machine, "after": machine,
+		"detail": {"secrets": {"needed": true, "usable_before": 1, "usable_after": 0, "forced": true}},
+	}
+	answers(asks(machine, on("iam/applications", "app_root", "write", change)), [])
+}
+
 test_becoming_a_public_client[note] if {
 	machine := app("app_root", {"grants": owner_grants})
 	some note, tc in {
@@ -93,7 +112,9 @@ test_becoming_a_public_client[note] if {
 	change := {
 		"self": true, "changes": tc.changes, "before": machine, "after": machine, "detail": {"public": tc.public},
 	}
-	answers(asks(machine, on("iam/applications", "app_root", "write", change)), tc.want)
+	request := on("iam/applications", "app_root", "write", change)
+	answers(asks(machine, request), tc.want)
+	answers(asks(owner, object.union(request, {"resource": {"self": false}})), [])
 }
 
 test_addresses_of_the_last_owner[note] if {
@@ -115,7 +136,11 @@ test_the_own_way_to_sign_in if {
 	machine := app("app_root", {"grants": owner_grants})
 	dumb := object.union(object.remove(machine, ["grant_types"]), {"grant_types": {}})
 	change := {"changes": {"grant_types": true}, "self": true, "before": machine, "after": dumb}
-	"self_lockout" in codes_of(asks(machine, on("iam/applications", "app_root", "write", change)))
+	request := on("iam/applications", "app_root", "write", change)
+	"self_lockout" in codes_of(asks(machine, request))
+	answers(asks(owner, object.union(request, {"resource": {"self": false}})), [])
+	kept := on("iam/applications", "app_root", "write", {"changes": {"secrets": true}, "self": true, "before": machine})
+	answers(asks(machine, kept), [])
 }
 
 # Who is moved into a tenant is confined to it, and no full administrator any more.
@@ -168,10 +193,42 @@ test_administration_by_a_group[note] if {
 		"by a role": {"source": "role:ops:full", "id": "g1", "after": empty_bundle("group", "g1"), "want": []},
 		"of its own": {"source": "own", "id": "g1", "after": empty_bundle("group", "g1"), "want": []},
 		"not a member": {"source": "own", "id": "g3", "after": empty_bundle("group", "g3"), "want": []},
+		"not a member, and by another group": {"source": "group:g1", "id": "g3", "after": empty_bundle("group", "g3"), "want": []},
 		"still full": {"source": "group:g1", "id": "g1", "after": full_bundle("group", "g1"), "want": []},
 	}
 	change := {"changes": {"roles": true}, "before": full_bundle("group", tc.id), "after": tc.after}
 	answers(asks(full_by(tc.source), on("iam/groups", tc.id, "write", change)), tc.want)
+}
+
+test_a_group_that_gave_everything_once_is_no_other_source if {
+	subject := object.union(full_by("group:g1"), {"grants": {"*": {"*": {"*": {"group:g2": ended}}}}})
+	change := {"changes": {"roles": true}, "before": full_bundle("group", "g1"), "after": empty_bundle("group", "g1")}
+	answers(asks(subject, on("iam/groups", "g1", "write", change)), ["self_lockout"])
+}
+
+# A user may be called like a role or a group of the caller.
+test_what_is_called_like_the_own_role_or_group[id] if {
+	some id, source in {"ops:full": "role:ops:full", "g1": "group:g1"}
+	change := {"changes": {"grants": true}, "before": user(id, {"grants": everything}), "after": user(id, {})}
+	answers(asks(full_by(source), on("iam/users", id, "write", change)), [])
+}
+
+test_a_role_is_not_a_group_of_its_name if {
+	change := {"changes": {"grants": true}, "before": full_bundle("role", "g1"), "after": empty_bundle("role", "g1")}
+	answers(asks(full_by("group:g1"), on("iam/roles", "g1", "write", change)), [])
+}
+
+test_administration_by_groups_that_change_together[note] if {
+	some note, tc in {
+		"by the other": {"source": "group:g2", "together": {"group:g1": true, "group:g2": true}, "want": ["self_lockout"]},
+		"by a third": {"source": "group:g3", "together": {"group:g1": true, "group:g2": true}, "want": []},
+		"alone": {"source": "group:g2", "together": {"group:g1": true}, "want": []},
+	}
+	change := {
+		"changes": {"roles": true}, "before": full_bundle("group", "g1"), "after": empty_bundle("group", "g1"),
+		"detail": {"together": tc.together},
+	}
+	answers(asks(full_by(tc.source), on("iam/groups", "g1", "write", change)), tc.want)
 }
 
 test_administration_by_a_role[note] if {
@@ -181,6 +238,7 @@ test_administration_by_a_role[note] if {
 		"by the role of owners": {"source": "role:system:owner", "id": "ops:full", "want": []},
 		"of its own": {"source": "own", "id": "ops:full", "want": []},
 		"not held": {"source": "own", "id": "ops:none", "want": []},
+		"not held, and by another role": {"source": "role:ops:full", "id": "ops:none", "want": []},
 	}
 	change := {"changes": {"grants": true}, "before": full_bundle("role", tc.id), "after": empty_bundle("role", tc.id)}
 	answers(asks(full_by(tc.source), on("iam/roles", tc.id, "write", change)), tc.want)
@@ -190,6 +248,9 @@ test_administrative_role_by_a_group[note] if {
 	member := user("cleo", {"groups": {"g1": true}, "roles": {"ops:clerk": true}, "grants": manager_facts.grants})
 	before := bundle("group", "g1", {"roles": {"ops:clerk": true}})
 	some note, tc in {
+		"taken from a group that it is not in": {
+			"settings": {"roles": {"ops:clerk": true}}, "id": "g3", "after": empty_bundle("group", "g3"), "want": [],
+		},
 		"taken": {
 			"settings": {"roles": {"ops:clerk": true}}, "after": empty_bundle("group", "g1"), "want": ["self_lockout"],
 		},
@@ -199,7 +260,8 @@ test_administrative_role_by_a_group[note] if {
 		},
 		"not administrative": {"settings": {}, "after": empty_bundle("group", "g1"), "want": []},
 	}
-	request := asks(member, on("iam/groups", "g1", "write", {"changes": {"roles": true}, "before": before, "after": tc.after}))
+	id := object.get(tc, "id", "g1")
+	request := asks(member, on("iam/groups", id, "write", {"changes": {"roles": true}, "before": before, "after": tc.after}))
 	in_settings({"administrators": tc.settings}, tc.want, request)
 }
 
@@ -266,6 +328,17 @@ test_secrets_that_are_not_counted_stay if {
 	answers(request, ["last_secret"])
 }
 
+test_what_is_no_identity_is_never_inactive[type] if {
+	some type in ["iam/roles", "iam/groups", "iam/tenants"]
+	request := asks(owner, on(type, "x:y", "delete", {"changes": {"delete": true}, "before": bundle("role", "x:y", {})}))
+	in_settings({"delete_requires_inactive": true}, [], request)
+}
+
+test_people_are_inactive_first if {
+	request := asks(owner, on("iam/users", "u1", "delete", {"changes": {"delete": true}, "before": user("u1", {})}))
+	in_settings({"delete_requires_inactive": true}, ["must_be_inactive"], request)
+}
+
 test_inactive_first[note] if {
 	demanded := {"delete_requires_inactive": true}
 	some note, tc in {
@@ -287,4 +360,7 @@ test_inactive_first[note] if {
 	}
 	request := asks(owner, on("iam/applications", "app_x", tc.action, {"changes": tc.changes, "before": tc.before}))
 	in_settings(tc.settings, tc.want, request)
+	by_dialect := object.union(request, {"context": {"dialect": "miniorange"}})
+	in_settings({"dialects": {"miniorange": tc.settings}}, tc.want, by_dialect)
+	in_settings({"dialects": {"miniorange": tc.settings}}, [], request)
 }

@@ -22,7 +22,7 @@ own if {
 	input.resource.self
 	input.action.name == "write"
 	every change, _ in input.resource.changes {
-		data.settings.me.fields[change]
+		own_change(change)
 	}
 }
 
@@ -35,9 +35,23 @@ own if {
 }
 
 # METADATA
+# title: Change of the own identity
+# description: |
+#   Policy data lists the field; or the change is that the own secret is replaced by a chosen one.
+# labels:
+#   rule: admin.own_change
+# scope: document
+own_change(change) if data.settings.me.fields[change]
+
+own_change(change) if {
+	change in {"secrets", "chosen_secret"}
+	input.resource.changes.chosen_secret
+}
+
+# METADATA
 # title: Proof of the present credential
 # description: |
-#   The own password or secret is replaced with the present one, or with a token that carries every right of the
+#   The own password or secret is replaced, alone or with other things, with the present one, or with a token that carries every right of the
 #   identity: a narrow token never makes a full one.
 # labels:
 #   rule: admin.proven
@@ -46,7 +60,10 @@ default proven := false
 
 proven if input.resource.type != "me"
 
-proven if input.action.name != "password"
+proven if {
+	input.action.name != "password"
+	not input.resource.changes.secrets
+}
 
 proven if input.resource.proof in {"password", "secret"}
 

@@ -1,5 +1,7 @@
 package writ.admin_test
 
+import data.writ.admin
+
 me(action, resource) := on("me", "", action, object.union({"self": true, "before": anybody, "after": anybody}, resource))
 
 test_own_fields[note] if {
@@ -19,8 +21,8 @@ test_own_fields[note] if {
 }
 
 test_not_oneself[action] if {
-	some action in ["read", "sessions", "write", "password"]
-	change := {"self": false, "changes": {"name": true}, "proof": "password"}
+	some action, changes in {"read": {}, "sessions": {}, "write": {"name": true}, "password": {"password": true}}
+	change := {"self": false, "changes": changes, "proof": "password"}
 	answers(object.union(asks(anybody, me(action, change)), {"resource": {"self": false}}), ["not_owner"])
 }
 
@@ -50,6 +52,16 @@ test_narrowing_own_grants[note] if {
 			"after": one, "want": ["delegation_exceeds_actor"],
 		},
 		"what a role gave": {"before": by_role, "after": one, "want": ["delegation_exceeds_actor"]},
+		"what a role gave that is called own": {
+			"before": {"": {"ledger": {"read": {"role:a:own": always}}}}, "after": one, "want": ["delegation_exceeds_actor"],
+		},
+		"a second window": {
+			"before": {"": {"ledger": {"read": {"own": ended}}}},
+			"after": {"": {"ledger": {"read": {"own": ended, "own#2": always}}}}, "want": ["delegation_exceeds_actor"],
+		},
+		"what a role gives besides": {
+			"before": one, "after": object.union(one, {"": {"ledger": {"write": {"role:a:b": always}}}}), "want": [],
+		},
 		"keeping what a role gives": {"before": by_role, "after": by_role, "want": []},
 		"keeping what has ended": {
 			"before": {"": {"ledger": {"read": {"own": ended}}}},
@@ -80,6 +92,13 @@ test_own_password[note] if {
 	}
 	change := {"self": true, "changes": {"password": true}, "before": holder, "after": holder, "proof": tc.proof}
 	answers(object.union(asks(holder, on("me", "", "password", change)), tc.given), tc.want)
+}
+
+test_proof_is_of_oneself[type] if {
+	some type, want in {"me": false, "iam/users": true}
+	request := object.union(asks(holder, on(type, "", "password", {"self": true})), scoped_to({}))
+	proven := admin.proven with input as request
+	proven == want
 }
 
 test_own_password_changes_nothing_else if {

@@ -45,10 +45,8 @@ plain if {
 	input.action.name == "read"
 
 	# usable, settled, addressed, entitled, eligible, reachable
-	object.subset(input, {
-		"subject": {"exists": true, "active": true, "tenant_enabled": true, "temporary_password": false, "tenant": ""},
-		"caller": {"address": "allowed", "basic": false, "user_token": false, "tenant": ""},
-	})
+	object.subset(input.subject, {"exists": true, "active": true, "tenant_enabled": true, "temporary_password": false, "tenant": ""})
+	object.subset(input.caller, {"address": "allowed", "basic": false, "user_token": false, "tenant": ""})
 
 	# acceptable, not implicit, nothing moves, no obligations
 	input.resource.type != "me"

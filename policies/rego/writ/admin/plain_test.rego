@@ -64,7 +64,8 @@ test_a_plain_reading_is_what_the_guards_allow[note] if {
 		{}, {"caller": {"address": "refused"}}, {"caller": {"tenant": "acme"}}, {"caller": {"plane": "runtime"}},
 		{"caller": {"plane": ""}}, {"caller": {"audiences": {"https://writ.example/management": false}}},
 		{"caller": {"scopes": {"iam": {"*": false}}}}, {"caller": {"user_token": true}}, {"action": {"name": "write"}},
-		{"resource": {"type": "me", "covers": ["me", "*"]}}, {"resource": {"id": "", "tenant": ""}},
+		{"resource": {"type": "me", "covers": ["me", "*"]}},
+		{"resource": {"type": "me", "covers": ["me", "*"]}, "caller": {"scopes": {"*": {"*": true}}}}, {"resource": {"id": "", "tenant": ""}},
 		{"resource": {"tenant": "globex"}}, {"resource": {"exists": false}},
 		{"resource": {"changes": {"tenant": true}, "after": {"tenant": "globex", "tenant_enabled": true}}},
 	] {
@@ -72,6 +73,13 @@ test_a_plain_reading_is_what_the_guards_allow[note] if {
 		is_plain(request) <= is_guarded(request)
 		plain_or_filtered(request)
 	}
+}
+
+test_a_scope_that_names_the_right_is_plain if {
+	caller := object.union(object.remove(asks(machine_reader, a_reading).caller, ["scopes"]), {"scopes": {"iam/users": {"read": true}}})
+	request := object.union(object.remove(asks(machine_reader, a_reading), ["caller"]), {"caller": caller})
+	is_plain(request) == 1
+	is_guarded(request) == 1
 }
 
 # A list is not plain, so that its permit can say which rows it shows.
@@ -88,7 +96,7 @@ test_what_is_plain_is_what_the_guards_allow[note] if {
 	}
 	every given in [
 		{}, {"caller": {"address": "refused"}}, {"caller": {"tenant": "acme"}}, {"caller": {"plane": "management"}},
-		{"caller": {"audiences": {}}}, {"caller": {"self": true}}, {"action": {"name": "read"}},
+		{"caller": {"audiences": {"https://writ.example/runtime": false}}}, {"caller": {"self": true}}, {"action": {"name": "read"}},
 		{"resource": {"type": "policies"}}, {"caller": {"user_token": true}},
 	] {
 		request := object.union(object.union(asks(asker, a_question), {"subject": change}), given)
@@ -149,7 +157,7 @@ test_a_plain_creation_is_what_the_guards_allow[note] if {
 unfit_creations := [
 	{"caller": {"address": "refused"}}, {"caller": {"tenant": "acme"}},
 	{"caller": {"audiences": {"https://writ.example/management": false}}}, {"caller": {"scopes": {"*": {"*": false}}}},
-	{"caller": {"basic": true}}, {"action": {"name": "delete"}}, {"action": {"name": "reset_password"}},
+	{"caller": {"basic": true}}, {"caller": {"user_token": true, "external": true}}, {"action": {"name": "delete"}}, {"action": {"name": "reset_password"}},
 	{"resource": {"type": "iam/roles"}}, {"resource": {"type": "iam/tenants"}}, {"resource": {"type": "iam/applications"}},
 	{"resource": {"self": true}}, {"resource": {"self": true, "after": {"active": false}}},
 	{"resource": {"before": newcomer}}, {"resource": {"before": {"protected": true}}}, {"resource": {"after": {"protected": true}}},
@@ -176,4 +184,14 @@ test_making_a_user_is_plain_to_nobody_less[note] if {
 	}
 	request := asks(app("app_installer", {"grants": grants}), a_creation)
 	is_plain(request) == 0
+}
+
+test_making_a_user_is_not_plain_where_that_is_explicit if {
+	request := asks(installer, a_creation)
+	plain := count([1 |
+		admin.plain with input as request
+			with data.settings as named_audiences
+			with data.catalogue.types["iam/users"].actions.write.explicit as true
+	])
+	plain == 0
 }

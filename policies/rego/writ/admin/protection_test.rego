@@ -1,5 +1,7 @@
 package writ.admin_test
 
+import data.writ.admin
+
 guarded := user("gary", {"protected": true})
 
 root := app("root", {"protected": true, "grants": owner_grants, "roles": {"system:owner": true}})
@@ -97,6 +99,37 @@ test_the_protected_change_their_own_credentials if {
 	answers(asks(root, on("me", "", "password", change)), [])
 	name := {"self": true, "changes": {"name": true}, "before": root, "after": root}
 	answers(asks(root, on("me", "", "write", name)), ["system_protected"])
+}
+
+test_a_password_of_the_protected if {
+	change := {"changes": {"password": true}, "before": guarded, "after": guarded}
+	answers(asks(owner, on("iam/users", "gary", "reset_password", change)), [])
+	answers(asks(owner, on("iam/users", "gary", "password", object.union(change, {"changes": {"name": true}}))), ["system_protected"])
+}
+
+# What is made with its secrets is not rotated.
+test_making_a_protected_application if {
+	creation := {"exists": false, "changes": {"secrets": true}, "after": root}
+	answers(asks(owner, on("iam/applications", "root", "write", creation)), ["system_protected"])
+}
+
+test_what_is_a_change[note] if {
+	some note, tc in {
+		"of a user": {"request": on("iam/users", "u1", "write", {}), "object": true, "oneself": false},
+		"of oneself": {"request": on("me", "", "write", {}), "object": false, "oneself": true},
+		"of the own password": {"request": on("me", "", "password", {}), "object": false, "oneself": true},
+		"reading": {"request": on("iam/users", "u1", "read", {}), "object": false, "oneself": false},
+		"reading oneself": {"request": on("me", "", "read", {}), "object": false, "oneself": false},
+	}
+	changing := admin.changing with input as asks(owner, tc.request)
+	changing == tc.object
+	changing_oneself := admin.changing_oneself with input as asks(owner, tc.request)
+	changing_oneself == tc.oneself
+}
+
+test_a_group_may_be_named_like_the_system if {
+	group := bundle("group", "system:desk", {})
+	answers(asks(owner, on("iam/groups", "system:desk", "write", {"changes": {"name": true}, "before": group, "after": group})), [])
 }
 
 test_names_of_the_system[note] if {

@@ -11,6 +11,18 @@ test_nothing_is_permitted_without_input if {
 	admin.result == {"allow": false, "reasons": [], "obligations": {}} with input as {}
 }
 
+# The guards about a change are asked of changes, and of what is, bundles or holds rights: elsewhere a version need not be named.
+test_what_changes_no_rights_is_acceptable[note] if {
+	some note, tc in {
+		"reading": {"request": on("iam/users", "u1", "read", {}), "want": true},
+		"changing": {"request": on("iam/users", "u1", "write", {"before": anybody, "after": anybody}), "want": false},
+		"activating policies": {"request": on("policies", "3f", "activate", {}), "want": true},
+	}
+	request := json.remove(asks(owner, tc.request), ["resource/detail/conditional"])
+	result := admin.result with input as request with data.settings as object.union(data.settings, {"require_if_match": true})
+	result.allow == tc.want
+}
+
 test_every_fact_is_needed[path] if {
 	some path in [
 		["subject"], ["resource"], ["caller"], ["action"], ["now"],
@@ -51,4 +63,9 @@ guards_hold(request) if {
 	admin.meant with input as request
 	admin.settled with input as request
 	admin.eligible with input as request
+}
+
+test_writing_is_no_reading if {
+	request := asks(owner, on("iam/users", "u1", "write", {"tenant": "acme"}))
+	admin.reading == false with input as request
 }

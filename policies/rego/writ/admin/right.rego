@@ -44,6 +44,12 @@ granted if {
 }
 
 granted if {
+	deleted_by_writers
+	held("write")
+	held("write_scopes")
+}
+
+granted if {
 	input.action.name == "read"
 	system_readable
 }
@@ -54,7 +60,6 @@ granted if {
 }
 
 granted if {
-	itemised
 	some _, _ in readable_objects
 }
 
@@ -78,7 +83,12 @@ scoped if implicit
 scoped if action_scoped(input.action.name)
 
 scoped if {
-	itemised
+	deleted_by_writers
+	action_scoped("write")
+	action_scoped("write_scopes")
+}
+
+scoped if {
 	some _, _ in readable_objects
 }
 

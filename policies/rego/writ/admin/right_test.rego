@@ -64,10 +64,13 @@ test_what_needs_a_grant[note] if {
 		"asking about others": on("decisions", "", "ask", {}),
 		"ending the session of others": on("tokens", "s1", "end", {}),
 		"revoking a token of others": on("tokens", "t1", "revoke", {}),
+		"asking for oneself of something else": object.union(on("policies", "p1", "ask", {}), {"caller": {"self": true}}),
+		"ending something else": on("iam/sessions", "s1", "end", {"self": true}),
 		"introspecting": on("tokens", "", "introspect", {"self": true}),
 	}
 	request := asks(grants({}), tc)
 	answers(request, ["not_granted"])
+	admin.implicit == false with input as request
 }
 
 test_asking_needs_the_right_in_the_tenant_asked_about if {
@@ -114,6 +117,12 @@ test_rights_of_an_application[note] if {
 	some note, tc in {
 		"name": {"changes": {"name": true}, "before": bare, "after": bare, "needs": false},
 		"grants": {"changes": {"grants": true}, "before": bare, "after": reading, "needs": true},
+		"name, with a ceiling": {
+			"changes": {"name": true}, "before": app("app_x", {"scopes": {"ledger": {"read": true}}}),
+			"after": app("app_x", {"scopes": {"ledger": {"read": true}}}), "needs": false,
+		},
+		"created with a role": {"changes": {"create": true}, "before": null, "after": app("app_x", {"roles": {"a:b": true}}), "needs": true},
+		"created in a group": {"changes": {"create": true}, "before": null, "after": app("app_x", {"groups": {"g": true}}), "needs": true},
 		"grants taken": {"changes": {"grants": true}, "before": reading, "after": bare, "needs": true},
 		"roles": {
 			"changes": {"roles": true}, "before": bare, "after": app("app_x", {"roles": {"a:b": true}}), "needs": true,
@@ -155,6 +164,50 @@ test_rights_of_an_application[note] if {
 	scopes := {"iam/applications": {"write": true, "read": true}, "ledger": {"read": true}}
 	in_scope := {true: ["insufficient_scope"], false: []}[tc.needs]
 	answers(object.union(asks(application_writer(["read", "write", "write_scopes"]), request), scoped_to(scopes)), in_scope)
+}
+
+test_a_creation_that_does_not_say_what_it_gives[part] if {
+	some part in ["grants", "scopes"]
+	creation := {"exists": false, "changes": {"create": true, part: true}, "after": object.remove(bare, [part])}
+	answers(asks(application_writer(["read", "write"]), on("iam/applications", "app_x", "write", creation)), ["not_granted"])
+}
+
+test_rights_that_move_take_the_right_in_both if {
+	both_actions := {"read": {"own": always}, "write": {"own": always}, "write_scopes": {"own": always}}
+	here := {"acme": {"iam/applications": both_actions}}
+	there := {"globex": {"iam/applications": object.remove(both_actions, ["write_scopes"])}}
+	held := {"*": {"ledger": {"read": {"own": always}}}}
+	move := on("iam/applications", "app_x", "write", {
+		"tenant": "acme", "changes": {"tenant": true, "grants": true},
+		"before": app("app_x", {"tenant": "acme"}), "after": object.union(reading, {"tenant": "globex"}),
+	})
+	reasons := why.result.reasons with input as asks(grants(object.union(object.union(here, there), held)), move)
+	reasons == [{"code": "not_granted", "rule": "admin.rights_granted"}]
+	everywhere := object.union(here, {"globex": here.acme})
+	answers(asks(grants(object.union(everywhere, held)), move), [])
+}
+
+test_scopes_of_rights[note] if {
+	some note, tc in {
+		"both": {"actions": {"write": true, "write_scopes": true}, "holds": true, "want": []},
+		"one": {
+			"actions": {"write": true}, "holds": false, "want": [{"code": "insufficient_scope", "rule": "admin.rights_scoped"}],
+		},
+		"the other": {
+			"actions": {"write_scopes": true}, "holds": false,
+			"want": [
+				{"code": "insufficient_scope", "rule": "admin.scoped"},
+				{"code": "insufficient_scope", "rule": "admin.rights_scoped"},
+			],
+		},
+	}
+	request := on("iam/applications", "app_x", "write", {"changes": {"grants": true}, "before": bare, "after": reading})
+	scopes := {"iam/applications": tc.actions, "ledger": {"read": true}}
+	asked := object.union(asks(application_writer(["read", "write", "write_scopes"]), request), scoped_to(scopes))
+	reasons := why.result.reasons with input as asked
+	reasons == tc.want
+	scoped := admin.rights_scoped with input as asked
+	scoped == tc.holds
 }
 
 test_write_scopes_needs_write_beside if {

@@ -6,7 +6,7 @@ import data.writ.lib
 # title: List with single objects
 # description: |
 #   A list of a type whose objects are read one by one, of which the caller does not read every row that it asks for. Rights
-#   to single objects put these in. The key of a role is no part of a permission, so roles are not among the types.
+#   to single objects let it ask for the list. The key of a role is no part of a permission, so roles are not among the types.
 # labels:
 #   rule: admin.itemised
 # scope: document
@@ -26,10 +26,7 @@ itemised if {
 # labels:
 #   rule: admin.reads_whole
 # scope: document
-reads_whole if {
-	collection
-	reads_everywhere
-}
+reads_whole if reads_everywhere
 
 reads_whole if {
 	not collection
@@ -154,7 +151,9 @@ places("*") := {"", confinement} if confinement != ""
 #   Objects of no tenant, where a right in any tenant reads them.
 # labels:
 #   rule: admin.system_places
-system_places contains "" if data.settings.system_level.readable[input.resource.type]
+system_places contains "" if {
+	lib.setting(data.settings, input.context, ["system_level", "readable", input.resource.type]) == true
+}
 
 # METADATA
 # title: Tenant that is asked for

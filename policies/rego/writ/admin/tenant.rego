@@ -125,6 +125,7 @@ tenant_enabled if {
 	enabled_now
 	enabled_after
 	not input.resource.detail.holders.disabled
+	not tied_to_disabled
 }
 
 # METADATA
@@ -152,7 +153,8 @@ enabled_after if input.resource.after.tenant_enabled
 # METADATA
 # title: Readable at system level
 # description: |
-#   Objects of no tenant of this type are read with a right in any one tenant, because every tenant uses them.
+#   Objects of no tenant of this type are read with a right in any one tenant, because every tenant uses them. Which types
+#   are is policy data, of all or of a dialect.
 # labels:
 #   rule: admin.system_readable
 # scope: document
@@ -160,7 +162,7 @@ default system_readable := false
 
 system_readable if {
 	input.resource.tenant == ""
-	data.settings.system_level.readable[input.resource.type]
+	lib.setting(data.settings, input.context, ["system_level", "readable", input.resource.type]) == true
 	some tenant, _ in input.subject.grants
 	tenant_in_reach(tenant)
 	lib.held(input.subject.grants, [tenant], input.resource.covers, "read", input.now)

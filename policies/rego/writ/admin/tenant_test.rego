@@ -37,6 +37,25 @@ test_only_some_types_are_readable_at_system_level if {
 	answers(elsewhere, ["not_granted"])
 }
 
+test_what_is_readable_may_differ_by_dialect[note] if {
+	trusted := object.union(insider, {
+		"roles": {"dialect:policyserver:administrator": true},
+		"grants": {"acme": {"policies/data": {"read": {"own": always}, "write": {"own": always}}}},
+	})
+	reading := asks(trusted, on("policies/data", "apps/policytree/nodes", "read", {}))
+	changed := {"changes": {"document": true}}
+	writing := asks(trusted, on("policies/data", "apps/policytree/nodes", "write", changed))
+	some note, tc in {
+		"read natively": {"request": reading, "want": ["not_granted"]},
+		"read by the dialect": {"request": object.union(reading, spoken_of("policyserver")), "want": []},
+		"read by another": {"request": object.union(reading, spoken_of("hantera")), "want": ["not_granted"]},
+		"written by the dialect": {"request": object.union(writing, spoken_of("policyserver")), "want": ["system_level_readonly"]},
+	}
+	answers(tc.request, tc.want)
+}
+
+spoken_of(dialect) := {"context": {"dialect": dialect}}
+
 test_a_narrowed_token_stays_in_its_tenant if {
 	request := asks(owner, on("iam/users", "u1", "read", {"tenant": "globex"}))
 	answers(request, [])
@@ -136,6 +155,33 @@ test_naming_a_tenant_out_of_reach[note] if {
 }
 
 powerless_subject := {"grants": {"acme": {"iam/users": {"*": {"own": ended}}}}}
+
+test_naming_a_tenant_with_a_right_in_every_one if {
+	request := object.union(asks(owner, on("iam/users", "u1", "write", {"exists": false, "detail": {"named_tenant": "globex"}})), in_acme)
+	answers(request, ["tenant_mismatch", "system_level_readonly"])
+}
+
+test_naming_no_tenant if {
+	answers(asks(insider, on("iam/roles", "ops:x", "read", {"detail": {"named_tenant": ""}})), [])
+}
+
+# Who is kept in no tenant strays nowhere: what it may not see looks missing.
+test_naming_a_tenant_without_a_right_there if {
+	clerk := user("cleo", {"grants": {"": {"iam/users": {"write": {"own": always}}}}})
+	request := asks(clerk, on("iam/users", "u1", "write", {"tenant": "globex", "detail": {"named_tenant": "globex"}}))
+	conceals(request)
+	admin.strays == false with input as request
+}
+
+test_an_object_of_no_tenant_is_in_none_that_is_disabled if {
+	answers(asks(owner, on("iam/users", "u1", "write", {"tenant_enabled": false, "changes": {"name": true}, "before": anybody, "after": anybody})), [])
+}
+
+test_oneself_and_tokens_in_a_disabled_tenant[type] if {
+	some type, want in {"me": true, "tokens": true, "iam/users": false}
+	enabled := admin.tenant_enabled with input as asks(insider, on(type, "", "write", {"tenant": "acme", "tenant_enabled": false}))
+	enabled == want
+}
 
 test_naming_the_own_tenant if {
 	change := {

@@ -99,6 +99,7 @@ test_one_condition_missing[note] if {
 
 test_fresh_to_the_nanosecond if {
 	answers(reveals(admin_test.owner, {"caller": {"auth_time": 1000}}), [])
+	answers(reveals(admin_test.owner, {"caller": {"auth_time": 1}}), [])
 	answers(reveals(admin_test.owner, {"now": 300000000900}), [])
 }
 

@@ -122,3 +122,23 @@ test_a_denial_names_what_was_taken if {
 		with data.apps.document.deny as set()
 	plain == {"allow": false, "reasons": [], "obligations": {}}
 }
+
+# Without rules that decide, what an application says of permissions counts for nothing: grants decide.
+test_who_decides_nothing_translates_nothing if {
+	question := asks(ada, {"resource": document, "caller": {"scoped": true, "scopes": {"files/a": {"see": true}}}})
+	translated := [1 |
+		decision.translated with input as question
+			with data.apps.document.takes as {"files/a:see"}
+			with data.writ.server.apps as {}
+	]
+	answered := [1 |
+		decision.application_answer with input as question
+			with data.apps.document.permit as set()
+			with data.apps.document.takes as {"files/a:see"}
+			with data.writ.server.apps as {}
+	]
+	scoped := decision.scoped with input as question
+		with data.apps.document.takes as {"files/a:see"}
+		with data.writ.server.apps as {}
+	[count(translated), count(answered), scoped] == [0, 0, false]
+}

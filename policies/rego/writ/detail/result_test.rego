@@ -47,6 +47,7 @@ test_actions_of_the_catalogue[note] if {
 	}}}})
 	some note, tc in {
 		"an action that implies it": {"granted": "write", "asked": "read", "want": ["write"]},
+		"an action that does not imply it": {"granted": "seal", "asked": "read", "want": []},
 		"everything": {"granted": "*", "asked": "read", "want": ["*"]},
 		"everything is not what is explicit": {"granted": "*", "asked": "seal", "want": []},
 	}

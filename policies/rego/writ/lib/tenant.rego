@@ -10,3 +10,16 @@ package writ.lib
 confinement(caller, _) := caller.tenant if caller.tenant != ""
 
 confinement(caller, identity) := identity.tenant if caller.tenant == ""
+
+# METADATA
+# title: In single tenants
+# description: |
+#   There are grants, and each of them is for one tenant.
+# labels:
+#   rule: lib.in_single_tenants
+in_single_tenants(grants) if {
+	some _, _ in grants
+	every tenant, _ in grants {
+		not tenant in {"", "*"}
+	}
+}

@@ -29,6 +29,9 @@ plain if {
 	# timely
 	data.settings.token.nonce_required == false
 
+	# situated
+	data.settings.tenants.named == false
+
 	# served
 	input.token.down == {}
 

@@ -1,9 +1,12 @@
 package writ.token
 
+import data.writ.lib
+
 # METADATA
 # title: Fitting grant type
 # description: |
-#   People sign in with a password and applications with client_credentials, unless policy data says otherwise.
+#   People sign in with a password and applications with client_credentials, unless policy data says otherwise, of all or
+#   of a dialect.
 #   Either refreshes.
 # labels:
 #   rule: token.fitting
@@ -17,7 +20,7 @@ fitting if {
 
 fitting if {
 	input.token.grant_type == "client_credentials"
-	data.settings.token.user_client_credentials
+	lib.setting(data.settings, input.context, ["token", "user_client_credentials"]) == true
 }
 
 fitting if {
@@ -28,7 +31,16 @@ fitting if {
 fitting if {
 	input.token.grant_type == "password"
 	input.subject.grant_types.password
-	data.settings.token.application_password
+	lib.setting(data.settings, input.context, ["token", "application_password"]) == true
+}
+
+# Where the clients of a dialect sign in with the id and the secret of an application, that it has tokens of its own is
+# enough: an application that lists the grant type is one that people sign in through.
+fitting if {
+	input.token.grant_type == "password"
+	input.subject.grant_types.client_credentials
+	lib.spoken(input.context) != ""
+	lib.setting(data.settings, input.context, ["token", "application_password"]) == true
 }
 
 fitting if input.token.grant_type == "refresh_token"
@@ -81,6 +93,22 @@ tenant_fits if {
 # labels:
 #   rule: token.client_fits
 client_fits if input.client.tenant in {"", input.subject.tenant}
+
+# METADATA
+# title: Tenant named
+# description: |
+#   Where policy data demands it, of all or of a dialect, an identity that holds rights in single tenants only names one of
+#   them: a token without a tenant would be good for nothing.
+# labels:
+#   rule: token.situated
+# scope: document
+default situated := false
+
+situated if lib.setting(data.settings, input.context, ["tenants", "named"]) != true
+
+situated if input.token.tenant != ""
+
+situated if not lib.in_single_tenants(input.subject.grants)
 
 # METADATA
 # title: Lasting token

@@ -28,6 +28,54 @@ test_settings if {
 	answers(wants(ada, billing, "client_credentials", {}), []) with data.settings as settings
 }
 
+# In a dialect an application that lists client_credentials need not list the grant type, where policy data says so.
+test_an_application_with_a_password_in_a_dialect[note] if {
+	listing := object.union(billing, {"grant_types": {"password": true}})
+	bare := object.union(object.remove(billing, ["grant_types"]), {"grant_types": {}})
+	some note, tc in {
+		"rustici": {"subject": billing, "dialect": "rustici", "want": []},
+		"rustici, listing it": {"subject": listing, "dialect": "rustici", "want": []},
+		"rustici, listing nothing": {"subject": bare, "dialect": "rustici", "want": ["unauthorized_client"]},
+		"another": {"subject": listing, "dialect": "hantera", "want": ["unauthorized_client"]},
+		"native": {"subject": listing, "dialect": "", "want": ["unauthorized_client"]},
+	}
+	answers(wants(tc.subject, portal, "password", {"context": {"dialect": tc.dialect}, "token": {"tenant": "acme"}}), tc.want)
+}
+
+test_a_tenant_is_named_in_a_dialect[note] if {
+	some note, tc in {
+		"none of several": {"dialect": "rustici", "holds": ["acme", "globex"], "token": "", "want": ["tenant_required"]},
+		"one of them": {"dialect": "rustici", "holds": ["acme", "globex"], "token": "acme", "want": []},
+		"none is needed": {"dialect": "rustici", "holds": ["*", "acme"], "token": "", "want": []},
+		"nothing is held": {"dialect": "rustici", "holds": [], "token": "", "want": []},
+		"native": {"dialect": "", "holds": ["acme"], "token": "", "want": []},
+	}
+	held := {tenant: {"jobs": {"read": {"own": always}}} | some tenant in tc.holds}
+	subject := object.union(object.remove(billing, ["grants"]), {"grants": held})
+	request := wants(subject, subject, "client_credentials", {
+		"context": {"dialect": tc.dialect}, "token": {"tenant": tc.token},
+	})
+	answers(request, tc.want)
+}
+
+test_a_grant_type_of_nobody_fits_no_application if {
+	request := wants(billing, billing, "device_code", {"context": {"dialect": "rustici"}})
+	fits := token.fitting with input as request
+	fits == false
+}
+
+# Where it is demanded of all, the usual case demands it, too.
+test_a_tenant_is_named_everywhere[note] if {
+	settings := object.union(data.settings, {"tenants": {"named": true}})
+	some note, tc in {
+		"none of several": {"holds": ["acme", "globex"], "want": ["tenant_required"]},
+		"none is needed": {"holds": ["*", "acme"], "want": []},
+	}
+	held := {tenant: {"jobs": {"read": {"own": always}}} | some tenant in tc.holds}
+	subject := object.union(object.remove(billing, ["grants"]), {"grants": held})
+	answers(wants(subject, subject, "client_credentials", {}), tc.want) with data.settings as settings
+}
+
 test_tenants[note] if {
 	some note, tc in {
 		"none": {"identity": "", "token": "", "want": []},

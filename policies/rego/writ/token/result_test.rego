@@ -34,7 +34,7 @@ wants(subject, client, grant_type, given) := object.union(
 		"entrypoint": "writ/token", "subject": subject, "client": client,
 		"action": {"name": "issue", "properties": {}},
 		"resource": {"type": "tokens", "id": "", "tenant": "", "covers": ["tokens", "*"], "self": false, "changes": {}},
-		"context": {},
+		"context": {"dialect": ""},
 		"caller": {"address": "allowed", "tenant": "", "plane": "", "public": false},
 		"token": {
 			"grant_type": grant_type, "named": false, "candidates": ["ledger:read"],

@@ -11,6 +11,7 @@ import data.writ.admin
 #   rule: why.checks.admin
 checks["writ/admin"] := array.concat(caller_checks, [
 	[admin.eligible, {"stage": 2, "code": "not_administrator", "rule": "admin.eligible"}],
+	[admin.situated, {"stage": 2, "code": "tenant_required", "rule": "admin.situated"}],
 	[admin.unprotected, {"stage": change_stage, "code": "system_protected", "rule": "admin.unprotected"}],
 	[admin.remaining, {"stage": change_stage, "code": "self_lockout", "rule": "admin.remaining"}],
 	[admin.placed, {"stage": 3, "code": "tenant_mismatch", "rule": "admin.placed"}],
@@ -28,6 +29,7 @@ checks["writ/admin"] := array.concat(caller_checks, [
 	[admin.tenant_enabled, {"stage": change_stage, "code": "tenant_disabled", "rule": "admin.tenant_enabled"}],
 	[admin.inactive_first, {"stage": change_stage, "code": "must_be_inactive", "rule": "admin.inactive_first"}],
 	[admin.conditional, {"stage": change_stage, "code": "precondition_required", "rule": "admin.conditional"}],
+	[admin.choosable, {"stage": change_stage, "code": "secret_not_chosen", "rule": "admin.choosable"}],
 ])
 
 # METADATA
