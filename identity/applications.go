@@ -38,6 +38,8 @@ type applicationFields struct {
 	RedirectURIs                enforce.Field[[]string]        `json:"redirect_uris"`
 	IsActive                    enforce.Field[bool]            `json:"is_active"`
 	Retrievable                 enforce.Field[bool]            `json:"retrievable"`
+	// Secret is one that the caller chooses, in the place of all others. Where that is taken is said in policy data.
+	Secret enforce.Field[string] `json:"secret"`
 }
 
 type applicationPut struct {
@@ -115,7 +117,9 @@ func (r *Room) listApplications(_ context.Context, req *enforce.Request) (enforc
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
-	return resolveList(r, query, viewApplication)
+	return resolveList(r, req, query, func(a *storage.Application) policies.Question {
+		return r.askToRead(req, standing{r.directory}, a)
+	}, viewApplication)
 }
 
 // askToRead is the question of reading an application that is there.
@@ -321,7 +325,7 @@ func (r *Room) saveApplication(
 		if tombstone != nil {
 			next.Epoch = tombstone.Epoch + 1
 		}
-		if hasSecret(next) {
+		if hasSecret(next) && !in.Secret.Set {
 			if first, err = r.newSecret(id, next.Retrievable, secretFields{}, req.Now); err != nil {
 				return enforce.Resolved{}, err
 			}
@@ -330,15 +334,24 @@ func (r *Room) saveApplication(
 	} else {
 		raiseApplicationEpoch(current, next)
 	}
+	chosen, err := r.choose(req, w, in.Secret, next)
+	if err != nil {
+		return enforce.Resolved{}, err
+	}
 	r.askApplication(req, w, v, current, next, tombstone != nil)
+	if chosen {
+		r.askChosen(req, w, current, next)
+	}
 	w.apply = func(ctx context.Context, tx storage.Tx) error {
 		if first != nil {
 			if err := first.keep(ctx, tx); err != nil {
 				return err
 			}
 		}
-		if current != nil && current.Retrievable && !next.Retrievable {
-			if err := dropSealed(ctx, tx, next, func(storage.Secret) bool { return true }); err != nil {
+		unsealed := current != nil && current.Retrievable && !next.Retrievable
+		if unsealed || chosen {
+			dead := func(s storage.Secret) bool { return unsealed || s.RevokedAt != nil }
+			if err := dropSealed(ctx, tx, next, dead); err != nil {
 				return err
 			}
 		}
@@ -408,6 +421,8 @@ func (r *Room) applicationQuestion(
 	if after != nil {
 		made = *after
 	}
+	w.detail.disable(was, old.Grants)
+	w.detail.disable(is, made.Grants)
 	w.detail.refer(is, old.Roles, made.Roles, old.Groups, made.Groups)
 }
 

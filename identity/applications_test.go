@@ -153,6 +153,36 @@ func TestM10BulkDeletionIsAllOrNothing(t *testing.T) {
 	w.as("application:self").post("/v1/applications/bulk-delete", `{"ids":["c"]}`).is(204)
 }
 
+// The database goes away after each of the writes of a bulk: nothing of it is done, and nobody is told that it was.
+func TestSA16ABulkThatIsCutMidwayDoesNothing(t *testing.T) {
+	w := newWorld(t)
+	var ids []string
+	for n := range 10 {
+		id := fmt.Sprintf("bulk%d", n)
+		w.application(id, "")
+		ids = append(ids, `"`+id+`"`)
+	}
+	body := `{"ids":[` + strings.Join(ids, ",") + `]}`
+	before := w.root().get("/v1/applications?limit=100").is(200).body
+	n := int64(1)
+	for ; ; n++ {
+		w.store.cut.Store(n)
+		r := w.root().post("/v1/applications/bulk-delete", body)
+		w.store.cut.Store(0)
+		if r.status == 204 {
+			break
+		}
+		if r.status != 503 || r.header.Get("Retry-After") == "" {
+			t.Fatalf("after %d writes: %d %s", n, r.status, r.body)
+		}
+		equal(t, fmt.Sprintf("the applications after %d writes", n), w.root().get("/v1/applications?limit=100").is(200).body, before)
+	}
+	if n <= int64(len(ids)) {
+		t.Errorf("%d applications were deleted in %d writes, so it was not cut midway", len(ids), n)
+	}
+	equal(t, "applications", w.root().get("/v1/applications").ids("id"), "root")
+}
+
 func TestM10EveryRuleOfASingleDeleteHoldsInABulk(t *testing.T) {
 	w := newWorld(t)
 	w.root().put("/v1/tenants/acme", `{"name":"x"}`).is(201)

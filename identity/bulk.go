@@ -182,8 +182,8 @@ func (r *Room) bulkDenied(ctx context.Context, req *enforce.Request, d policies.
 		if err != nil {
 			return fmt.Errorf("why %s is not deleted: %w", a.ID, err)
 		}
-		if alone.Allow || len(alone.Reasons) == 0 {
-			continue
+		if alone.Allow || len(alone.Reasons) == 0 || alone.Obligations.Conceal {
+			continue // what a single delete would tell of as missing is not named: the reply would say that it is there
 		}
 		item := ProblemItem{Pointer: "/ids/" + strconv.Itoa(slices.Index(ids, a.ID)), ID: a.ID, Reasons: alone.Reasons}
 		worst := 0

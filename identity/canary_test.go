@@ -8,7 +8,7 @@ import (
 )
 
 // User passwords are kept as verifiers alone: nothing that the server answers, stores, audits or logs has one.
-func TestNoRouteRecordOrEntryHasAPassword(t *testing.T) {
+func TestSL02NoRouteRecordOrEntryHasAPassword(t *testing.T) {
 	w := newRowWorld(t)
 	const first, second = "canary-amber-lattice-91", "canary-cobalt-lattice-92"
 	id := w.root().post("/v1/users", `{"username":"cara","email":"cara@example.com","roles":["system:owner"],"password":"`+first+`"}`).is(201).text("id")

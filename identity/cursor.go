@@ -26,8 +26,6 @@ type binding struct {
 	list    string
 	filters map[string]string
 	visible []string
-	// objects are those that are seen beside, each with its tenant.
-	objects []string
 }
 
 func (c cursors) mac(b binding, after string) []byte {
@@ -35,13 +33,6 @@ func (c cursors) mac(b binding, after string) []byte {
 	write := func(s string) { // with its length, so that no two bindings run together
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
 		h.Write([]byte(s))
-	}
-	if len(b.objects) > 0 { // no list has the name that this begins with
-		write("objects")
-		write(strconv.Itoa(len(b.objects)))
-		for _, object := range b.objects {
-			write(object)
-		}
 	}
 	write(b.list)
 	for _, name := range slices.Sorted(maps.Keys(b.filters)) {
@@ -61,13 +52,17 @@ func (c cursors) seal(b binding, after string) string {
 	return base64.RawURLEncoding.EncodeToString(append(c.mac(b, after), after...))
 }
 
-// open returns the place in a cursor, or a 400 for one that this node, or another with its key, did not make for this list.
-func (c cursors) open(b binding, cursor string) (string, error) {
+// open returns the place in the cursor that a parameter has, or a 400 for one that this node, or another with its key, did not make for this list.
+func (c cursors) open(b binding, parameter, cursor string) (string, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err == nil && len(raw) > cursorMAC && hmac.Equal(raw[:cursorMAC], c.mac(b, string(raw[cursorMAC:]))) {
 		return string(raw[cursorMAC:]), nil
 	}
-	return "", enforce.BadParameter("unknown_cursor", "after", "the cursor is not one of this list with these filters")
+	return "", unknownCursor(parameter)
+}
+
+func unknownCursor(parameter string) error {
+	return enforce.BadParameter("unknown_cursor", parameter, "the cursor is not one of this list with these filters")
 }
 
 // limitOf reads the page size.

@@ -27,7 +27,9 @@ func FuzzCursor(f *testing.F) {
 		if cursor == good || cursor == "" {
 			return
 		}
-		w.root().get("/v1/tenants?limit=1&after="+url.QueryEscape(cursor)).want(http.StatusBadRequest, "unknown_cursor")
+		for _, parameter := range []string{"after", "before"} {
+			w.root().get("/v1/tenants?limit=1&"+parameter+"="+url.QueryEscape(cursor)).want(http.StatusBadRequest, "unknown_cursor")
+		}
 	})
 }
 

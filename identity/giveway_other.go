@@ -2,5 +2,5 @@
 
 package identity
 
-// giveWay does nothing where a thread has no priority of its own.
+// giveWay does nothing where threads have no priority of their own.
 func giveWay() {}

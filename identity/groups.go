@@ -78,7 +78,15 @@ func (r *Room) listGroups(_ context.Context, req *enforce.Request) (enforce.Reso
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
-	return resolveList(r, query, viewGroup)
+	return resolveList(r, req, query, r.askToReadGroup, viewGroup)
+}
+
+// askToReadGroup is the question whether a group may be read.
+func (r *Room) askToReadGroup(g *storage.Group) policies.Question {
+	v := standing{r.directory}
+	q := policies.Question{Resource: resource(v, g.ID, g.Tenant, true)}
+	q.Resource.Before = policies.NewFacts(groupFacts(v, g))
+	return q
 }
 
 func (r *Room) getGroup(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
@@ -91,12 +99,10 @@ func (r *Room) getGroup(_ context.Context, req *enforce.Request) (enforce.Resolv
 	if g == nil {
 		return r.readMissing(req, v, id)
 	}
-	facts := groupFacts(v, g)
-	q := policies.Question{Resource: resource(v, id, g.Tenant, true)}
-	q.Resource.Before = policies.NewFacts(facts)
+	q := r.askToReadGroup(g)
 	return readObject(req, q, g.Meta, func() any {
 		shown := viewGroup(g)
-		shown.Permissions = viewPermissions(facts.Grants)
+		shown.Permissions = viewPermissions(q.Resource.Before.Identity().Grants)
 		return shown
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -19,7 +20,7 @@ const (
 	leastQueue  = 4
 	mostQueue   = 16
 	longestWait = 350 * time.Millisecond
-	// holdBack is how long one who finds no place waits for the refusal, while no more than mostHeld do.
+	// holdBack is how long one who finds no place waits for the refusal on average, half of it at least, while no more than mostHeld do.
 	holdBack = 250 * time.Millisecond
 	mostHeld = 1024
 	// calibrations is how many hashes are measured; the fastest counts, because the others were disturbed.
@@ -45,16 +46,16 @@ type hasher struct {
 }
 
 func newHasher(c Config) (*hasher, error) {
-	rand, hashed := c.Rand, c.Hashed
+	random, hashed := c.Rand, c.Hashed
 	if hashed == nil {
 		hashed = func(time.Duration) {}
 	}
-	h := &hasher{rand: rand, now: c.Now, hashed: hashed, elsewhere: &hashers{open: c.HashProcess, logger: c.Logger}, slots: make(chan struct{}, runtime.GOMAXPROCS(0)), decoy: emptyPHC(), holdBack: holdBack}
+	h := &hasher{rand: random, now: c.Now, hashed: hashed, elsewhere: &hashers{open: c.HashProcess, logger: c.Logger}, slots: make(chan struct{}, runtime.GOMAXPROCS(0)), decoy: emptyPHC(), holdBack: holdBack}
 	h.room.Store(h.places(leastQueue))
-	if _, err := io.ReadFull(rand, h.decoy.salt); err != nil {
+	if _, err := io.ReadFull(random, h.decoy.salt); err != nil {
 		return nil, fmt.Errorf("make the decoy: %w", err)
 	}
-	if _, err := io.ReadFull(rand, h.decoy.hash); err != nil {
+	if _, err := io.ReadFull(random, h.decoy.hash); err != nil {
 		return nil, fmt.Errorf("make the decoy: %w", err)
 	}
 	return h, nil
@@ -85,13 +86,13 @@ func (h *hasher) run(ctx context.Context, job slowHash) (slowHashed, error) {
 }
 
 // hold lets a refusal wait, at the cost of nothing but memory: a flood of those who try again at once would take with refusals what
-// the pool leaves to everybody else.
+// the pool leaves to everybody else. No two wait equally long, or those who came together would come again together.
 func (h *hasher) hold(ctx context.Context) {
 	defer h.held.Add(-1)
 	if h.held.Add(1) > mostHeld {
 		return
 	}
-	wait := time.NewTimer(h.holdBack)
+	wait := time.NewTimer(h.holdBack/2 + rand.N(h.holdBack+1))
 	defer wait.Stop()
 	select {
 	case <-wait.C:

@@ -42,7 +42,7 @@ func (r *Room) SealPage(search, place string) string { return r.cursors.seal(sea
 
 // OpenPage returns false for a token that was not made for this search.
 func (r *Room) OpenPage(search, token string) (place string, ok bool) {
-	place, err := r.cursors.open(searching(search), token)
+	place, err := r.cursors.open(searching(search), "page", token)
 	return place, err == nil
 }
 

@@ -267,6 +267,7 @@ func (b *importing) build(ctx context.Context, in *importBody) error {
 			return err
 		}
 	}
+	b.tellGroups()
 	return b.countOwners(ctx)
 }
 
@@ -605,6 +606,9 @@ func (b *importing) application(ctx context.Context, in *importApplication, base
 	next.ID = id
 	c := b.checker(base, current == nil)
 	c.application(&in.applicationFields, next, b.room.config.MaxTokenLifetime)
+	if in.Secret.Set {
+		c.bad("not_here", "/secret", "an import has the verifiers of secrets, under /secrets, and no secret")
+	}
 	plainly(current, next)
 	c.add(&in.additions, &next.Identity)
 	var stone *storage.Tombstone
@@ -706,6 +710,22 @@ func secretVerifier(text string) bool {
 	}
 	_, err := parseVerifier(text)
 	return err == nil
+}
+
+// tellGroups tells the question about a group which others change with it: none of them is sure to give what this one takes.
+func (b *importing) tellGroups() {
+	together := map[string]bool{}
+	for _, i := range b.items {
+		if i.Kind == kindGroup && i.Version > 0 {
+			together["group:"+i.ID] = true
+		}
+	}
+	for _, i := range b.items {
+		if i.Kind == kindGroup && i.Version > 0 {
+			i.w.detail.Together = together
+			i.w.question.Resource.AfterDetail = i.w.detail.json()
+		}
+	}
 }
 
 // countOwners tells every question that could cost a full administrator how many there are now, and how many the whole batch leaves.

@@ -145,6 +145,31 @@ func TestAnImportLeavesAnOwner(t *testing.T) {
 	w.root().post("/v1/import", `{"users":[{"username":"three","not_after":"2026-06-02T00:00:00Z"}]}`).conflict("last_owner")
 }
 
+// Of two groups that give the caller everything, each is sure to go on giving it only where the other alone changes.
+func TestAnImportDoesNotTakeEverythingFromTheImporterByParts(t *testing.T) {
+	w := newWorld(t)
+	w.role("ops:all", `[{"tenant":"*","resource":"*","action":"*"}]`)
+	w.role("ops:each", `[{"tenant":"*","resource":"*","action":"*"}]`)
+	w.root().put("/v1/groups/a", `{"name":"A","roles":["ops:each"]}`).is(201)
+	w.root().put("/v1/groups/b", `{"name":"B","roles":["ops:all"]}`).is(201)
+	w.application("boss", `,"groups":["a","b"]`)
+	boss := w.as("application:boss")
+	a, b, role := `{"id":"a","roles":[]}`, `{"id":"b","roles":[]}`, `{"key":"ops:all","grants":[]}`
+	for name, body := range map[string]string{
+		"both groups":                   `"groups":[` + a + `,` + b + `]`,
+		"one, and what the other gives": `"groups":[` + a + `],"roles":[` + role + `]`,
+	} {
+		if plan := boss.post("/v1/import", `{"dry_run":true,`+body+`}`).is(200).verdicts(); !strings.Contains(plan, "refused self_lockout") {
+			t.Errorf("%s: the plan says\n%s", name, plan)
+		}
+		boss.post("/v1/import", `{`+body+`}`).refused("self_lockout")
+	}
+	w.root().post("/v1/import", `{"dry_run":true,"groups":[`+a+`,`+b+`]}`).is(200)
+	boss.post("/v1/import", `{"groups":[`+a+`]}`).is(200)
+	boss.post("/v1/import", `{"groups":[`+b+`]}`).refused("self_lockout")
+	boss.post("/v1/import", `{"roles":[`+role+`]}`).refused("self_lockout")
+}
+
 func TestWhatIsWrongWithAnImportIsNamed(t *testing.T) {
 	w := newWorld(t)
 	w.user("ada", "")

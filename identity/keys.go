@@ -75,7 +75,12 @@ func (r *Room) listKeys(_ context.Context, req *enforce.Request) (enforce.Resolv
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
-	return resolveList(r, l, viewKey)
+	return resolveList(r, req, l, r.askToReadKey, viewKey)
+}
+
+// askToReadKey is the question whether a key may be read.
+func (r *Room) askToReadKey(k *storage.Key) policies.Question {
+	return policies.Question{Resource: resource(standing{r.directory}, k.ID, "", true)}
 }
 
 func (r *Room) getKey(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
@@ -88,7 +93,7 @@ func (r *Room) getKey(ctx context.Context, req *enforce.Request) (enforce.Resolv
 	if k == nil {
 		return r.readMissing(req, v, kid)
 	}
-	return readObject(req, policies.Question{Resource: resource(v, kid, "", true)}, k.Meta, func() any { return viewKey(k) })
+	return readObject(req, r.askToReadKey(k), k.Meta, func() any { return viewKey(k) })
 }
 
 // key returns a record, or nil if there is none.

@@ -20,6 +20,7 @@ type listing struct {
 	kind   storage.Kind
 	limit  int
 	after  string // the cursor, sealed
+	before string // the cursor that a page ends in front of, sealed; after is empty then
 	query  storage.Query
 	bound  map[string]string
 	tenant storage.TenantID
@@ -38,16 +39,31 @@ type page[T any] struct {
 	Total *int `json:"total,omitempty"`
 }
 
+// turningPage is a page of a list that goes both ways. First and Last are the cursors of its first and its last item, for before and
+// after; an empty page has neither. Where rules hide too much for a page to be filled, Next or, on the way back, First is how far it looked.
+type turningPage[T any] struct {
+	page[T]
+	First string `json:"first,omitempty"`
+	Last  string `json:"last,omitempty"`
+}
+
 // listing reads the query of a list with these filters.
 func (r *Room) listing(req *enforce.Request, name string, kind storage.Kind, filters ...string) (*listing, error) {
 	limit, err := limitOf(req.Query)
 	if err != nil {
 		return nil, err
 	}
-	l := &listing{list: name, kind: kind, limit: limit, after: req.Query["after"], bound: map[string]string{}}
+	l := &listing{list: name, kind: kind, limit: limit, after: req.Query["after"], before: req.Query["before"], bound: map[string]string{}}
 	l.query = storage.Query{Equal: map[string][]string{}, Prefix: map[string]string{}}
-	if _, given := req.Query["after"]; given && l.after == "" {
-		return nil, enforce.BadParameter("unknown_cursor", "after", "the cursor is not one of this list with these filters")
+	_, forth := req.Query["after"]
+	_, back := req.Query["before"]
+	switch {
+	case forth && back:
+		return nil, enforce.BadParameter("two_cursors", "before", "a page is behind one cursor or in front of one, not both")
+	case forth && l.after == "":
+		return nil, unknownCursor("after")
+	case back && l.before == "":
+		return nil, unknownCursor("before")
 	}
 	if l.counted, err = flag(req, "count"); err != nil {
 		return nil, err
@@ -80,6 +96,8 @@ func (r *Room) listing(req *enforce.Request, name string, kind storage.Kind, fil
 				return nil, enforce.BadParameter("bad_filter", filter, "want true or false")
 			}
 			l.query.Equal[filter] = []string{value}
+		case "role": // a key has no comma
+			l.query.Equal[filter] = strings.Split(value, ",")
 		case "tenant":
 			l.tenant = storage.TenantID(value)
 			l.query.Equal[filter] = []string{value}
@@ -120,147 +138,213 @@ func filtered(named any) (texts []string, err error) {
 	return texts, nil
 }
 
-// visibility is what a decision lets the caller see of a list: rows of these tenants and, by their ids, single objects of others.
-type visibility struct {
+// reader reads a list for one caller.
+type reader[T any, P storage.Pointer[T]] struct {
+	room *Room
+	req  *enforce.Request
+	list *listing
+	// rows says what is seen; ask is the question whether one record may be read.
+	rows *policies.Rows
+	ask  func(P) policies.Question
+	// tenants are those that an obligation narrows the list to besides, if narrowed.
 	tenants  []string
 	narrowed bool
-	// objects are the tenants in which the caller reads an object, by its id; "*" is any tenant.
-	objects map[string][]string
 }
 
-// visibleRows reads a filter that may name single objects beside the tenants.
-func visibleRows(d policies.Decision) (see visibility, err error) {
-	named, given := d.Obligations.Filter["objects"]
-	if !given {
-		see.tenants, see.narrowed, err = visible(d)
-		return see, err
-	}
-	byTenant, ok := named.(map[string]any)
-	if !ok || len(d.Obligations.Filter) != 2 {
-		return see, fmt.Errorf("%w: the filter of a list names tenants and objects by tenant", policies.ErrUndecided)
-	}
-	see.narrowed, see.objects = true, map[string][]string{}
-	if see.tenants, err = filtered(d.Obligations.Filter["tenants"]); err != nil {
-		return see, err
-	}
-	for tenant, ids := range byTenant {
-		list, err := filtered(ids)
-		if err != nil {
-			return see, err
-		}
-		for _, id := range list {
-			see.objects[id] = append(see.objects[id], tenant)
-		}
-	}
-	return see, nil
-}
-
-// names is what a cursor is bound to: the tenants, and who else is seen in which.
-func (v visibility) names() (tenants, objects []string) {
-	for _, id := range slices.Sorted(maps.Keys(v.objects)) {
-		for _, tenant := range slices.Sorted(slices.Values(v.objects[id])) {
-			objects = append(objects, id, tenant)
-		}
-	}
-	return v.tenants, objects
-}
-
-// resolveList asks to read the collection and answers with a page of the rows that the caller may read.
-func resolveList[T any, P storage.Pointer[T], V any](r *Room, l *listing, show func(P) V) (enforce.Resolved, error) {
+// resolveList asks to read the collection and answers with a page of the rows that the caller may read one by one, which ask asks about.
+func resolveList[T any, P storage.Pointer[T], V any](
+	r *Room, req *enforce.Request, l *listing, ask func(P) policies.Question, show func(P) V,
+) (enforce.Resolved, error) {
 	return enforce.Resolved{
 		Question: policies.Question{Resource: resource(standing{r.directory}, "", l.tenant, true)},
 		Respond: func(ctx context.Context, d policies.Decision) (enforce.Reply, error) {
-			see, err := visibleRows(d)
+			list := reader[T, P]{room: r, req: req, list: l, ask: ask}
+			var err error
+			if list.tenants, list.narrowed, err = visible(d); err != nil {
+				return enforce.Reply{}, err
+			}
+			if list.rows, err = r.config.PDP.Rows(ctx, d); err != nil {
+				return enforce.Reply{}, fmt.Errorf("list %s: %w", l.list, err)
+			}
+			b := binding{list: l.list, filters: l.bound, visible: append([]string{list.rows.Text()}, list.tenants...)}
+			query := l.query
+			switch {
+			case l.before != "":
+				query.Before, err = r.cursors.open(b, "before", l.before)
+				query.Limit = l.limit
+			case l.after != "":
+				query.After, err = r.cursors.open(b, "after", l.after)
+				query.Limit = l.limit + 1 // one more tells whether there is a next page
+			default:
+				query.Limit = l.limit + 1
+			}
 			if err != nil {
 				return enforce.Reply{}, err
 			}
-			b := binding{list: l.list, filters: l.bound}
-			b.visible, b.objects = see.names()
-			query := l.query
-			if l.after != "" {
-				if query.After, err = r.cursors.open(b, l.after); err != nil {
-					return enforce.Reply{}, err
-				}
-			}
-			query.Limit = l.limit + 1 // one more tells whether there is a next page
-			records, err := rows[T, P](ctx, r.store, l.kind, see, query)
+			records, reached, err := list.read(ctx, query)
 			if err != nil {
 				return enforce.Reply{}, fmt.Errorf("list %s: %w", l.list, err)
 			}
-			reply := page[V]{Items: make([]V, 0, len(records))}
+			reply := turningPage[V]{page: page[V]{Items: make([]V, 0, len(records))}}
 			if l.counted {
-				query.After, query.Limit = "", maxCounted+1
-				all, err := rows[T, P](ctx, r.store, l.kind, see, query)
+				query.After, query.Before, query.Limit = "", "", maxCounted+1
+				all, more, err := list.read(ctx, query)
 				if err != nil {
 					return enforce.Reply{}, fmt.Errorf("count %s: %w", l.list, err)
 				}
-				if n := len(all); n <= maxCounted {
+				if n := len(all); n <= maxCounted && more == "" {
 					reply.Total = &n
 				}
 			}
-			for i, record := range records {
-				if i == l.limit {
-					reply.Next = r.cursors.seal(b, records[i-1].RecordMeta().ID)
-					break
-				}
+			if len(records) > l.limit {
+				records = records[:l.limit]
+				reached = records[l.limit-1].RecordMeta().ID
+			}
+			for _, record := range records {
 				reply.Items = append(reply.Items, show(record))
+			}
+			if n := len(records); n > 0 {
+				reply.First, reply.Last = r.cursors.seal(b, records[0].RecordMeta().ID), r.cursors.seal(b, records[n-1].RecordMeta().ID)
+			}
+			switch {
+			case l.before != "": // what the cursor was made of is behind
+				reply.Next = reply.Last
+				if reached != "" {
+					reply.First = r.cursors.seal(b, reached)
+				}
+			case reached != "":
+				reply.Next = r.cursors.seal(b, reached)
 			}
 			return enforce.Reply{Status: http.StatusOK, Body: reply}, nil
 		},
 	}, nil
 }
 
-// rows are the records that a query selects of what is seen, in order: those of the tenants, and between them the single ones.
-func rows[T any, P storage.Pointer[T]](
-	ctx context.Context, store storage.Reader, kind storage.Kind, see visibility, query storage.Query,
-) (records []P, err error) {
-	whole, none := query, false
+// read returns the records that a query selects of what is seen, in order: those that the store finds where the rows lie, and between
+// them those that are looked up by their ids. Reached is the id farthest from the cursor that was looked at, empty at the end of the list:
+// there are fewer records than were asked for, and more to come, only where too many that are not seen lie between.
+func (l *reader[T, P]) read(ctx context.Context, query storage.Query) (records []P, reached string, err error) {
+	tenants, ids, everywhere := l.rows.Within()
+	whole, none, back := query, false, query.Before != ""
 	switch {
-	case see.narrowed && slices.Contains(kind.Filters, "tenant"):
+	case everywhere:
+	case slices.Contains(l.list.kind.Filters, "tenant"):
 		whole.Equal = maps.Clone(query.Equal)
-		if named, given := query.Equal["tenant"]; given { // whoever sees all of it is not narrowed
-			whole.Equal["tenant"] = slices.DeleteFunc(slices.Clone(named), func(t string) bool { return !slices.Contains(see.tenants, t) })
-		} else {
-			whole.Equal["tenant"] = see.tenants
+		if named, given := query.Equal["tenant"]; given {
+			tenants = slices.DeleteFunc(slices.Clone(named), func(t string) bool { return !slices.Contains(tenants, t) })
 		}
-		none = len(whole.Equal["tenant"]) == 0
-	case see.narrowed: // objects of this kind belong to no tenant
-		none = !slices.Contains(see.tenants, "")
+		whole.Equal["tenant"] = tenants
+		none = len(tenants) == 0
+	default: // objects of this kind belong to no tenant
+		none = !slices.Contains(tenants, "")
 	}
-	if !none {
-		if records, err = storage.List[T, P](ctx, store, whole); err != nil {
-			return nil, err
+	for looked := 0; !none && len(records) < query.Limit && looked < scanned; looked += whole.Limit {
+		found, err := storage.List[T, P](ctx, l.room.store, whole)
+		if err != nil {
+			return nil, "", err
+		}
+		var seen []P
+		for _, record := range found {
+			visible, err := l.sees(ctx, record)
+			if err != nil {
+				return nil, "", err
+			}
+			if visible {
+				seen = append(seen, record)
+			}
+		}
+		reached, none = "", len(found) < whole.Limit
+		switch {
+		case back:
+			records = append(seen, records...)
+			if !none {
+				reached = found[0].RecordMeta().ID
+				whole.Before = reached
+			}
+		default:
+			records = append(records, seen...)
+			if !none {
+				reached = found[len(found)-1].RecordMeta().ID
+				whole.After = reached
+			}
 		}
 	}
-	// Of the single objects, those behind the last record of a full page are of another page.
-	full := len(records) == query.Limit
-	var between []P
-	for _, id := range slices.Sorted(maps.Keys(see.objects)) {
-		if id <= query.After {
+	return l.between(ctx, query, records, reached, append(ids, l.rows.Named()...))
+}
+
+// between adds the records of these ids. Those beyond what was reached are of another page.
+func (l *reader[T, P]) between(ctx context.Context, query storage.Query, records []P, reached string, ids []string) ([]P, string, error) {
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	back := query.Before != ""
+	if back {
+		slices.Reverse(ids)
+	}
+	beyond := func(id string) bool {
+		if back {
+			return id < reached
+		}
+		return id > reached
+	}
+	var single []P
+	for _, id := range ids {
+		if id <= query.After || back && id >= query.Before {
 			continue
 		}
-		if len(between) == query.Limit || full && id > records[len(records)-1].RecordMeta().ID {
+		if len(single) == query.Limit || reached != "" && beyond(id) {
 			break
 		}
-		record, err := storage.Get[T, P](ctx, store, id)
+		record, err := storage.Get[T, P](ctx, l.room.store, id)
 		if errors.Is(err, storage.ErrNotFound) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		index := record.Index()
-		if tenants := see.objects[id]; query.Selects(index) && (slices.Contains(tenants, "*") || slices.Contains(tenants, tenantIn(index))) {
-			between = append(between, record)
+		if !query.Selects(record.Index()) {
+			continue
+		}
+		seen, err := l.sees(ctx, record)
+		if err != nil {
+			return nil, "", err
+		}
+		if seen {
+			single = append(single, record)
 		}
 	}
-	if len(between) == 0 {
-		return records, nil
+	if len(single) > 0 {
+		records = append(records, single...)
+		slices.SortFunc(records, func(a, b P) int { return strings.Compare(a.RecordMeta().ID, b.RecordMeta().ID) })
+		records = slices.CompactFunc(records, func(a, b P) bool { return a.RecordMeta().ID == b.RecordMeta().ID })
 	}
-	records = append(records, between...)
-	slices.SortFunc(records, func(a, b P) int { return strings.Compare(a.RecordMeta().ID, b.RecordMeta().ID) })
-	records = slices.CompactFunc(records, func(a, b P) bool { return a.RecordMeta().ID == b.RecordMeta().ID })
-	return records[:min(len(records), query.Limit)], nil
+	switch over := len(records) - query.Limit; {
+	case over < 0:
+	case back:
+		records = records[over:]
+		reached = records[0].RecordMeta().ID
+	default:
+		records = records[:query.Limit]
+		reached = records[query.Limit-1].RecordMeta().ID
+	}
+	return records, reached, nil
+}
+
+// sees reports whether a record is a row of the list. About one that rights of the caller name, the question is asked that a GET would ask; of
+// all others the condition says the same.
+func (l *reader[T, P]) sees(ctx context.Context, record P) (bool, error) {
+	id, tenant := record.RecordMeta().ID, tenantIn(record.Index())
+	if l.narrowed && !slices.Contains(l.tenants, tenant) {
+		return false, nil
+	}
+	if !l.rows.IsNamed(id) {
+		return l.rows.Selects(tenant, id), nil
+	}
+	q := l.ask(record)
+	q.Entrypoint, q.Action, q.Now = policies.EntryAdmin, "read", l.req.Now
+	q.Resource.Type, _, _ = strings.Cut(l.req.Permission, ":")
+	q.Subject, q.Caller = l.req.Caller.Facts, l.req.Caller.Policy(policies.PlaneManagement)
+	d, err := l.room.config.PDP.Decide(ctx, &q)
+	return d.Allow, err
 }
 
 // tenantIn is the tenant by which an index files a record, empty where there is none.

@@ -31,6 +31,8 @@ type meApplication struct {
 	meFields
 	Description enforce.Field[string] `json:"description"`
 	IsActive    enforce.Field[bool]   `json:"is_active"`
+	// Secret is one that the application chooses, where policy data lets it.
+	Secret enforce.Field[string] `json:"secret"`
 }
 
 // passwordFields replaces the caller's password, ownSecretFields the secret of an application that calls.
@@ -172,8 +174,27 @@ func (r *Room) putMe(ctx context.Context, req *enforce.Request) (enforce.Resolve
 		check.application(&fields, &next, r.config.MaxTokenLifetime)
 		raiseApplicationEpoch(a, &next)
 		w.version, w.meta = a.Version, a.Meta
+		w.late = check.late
+		chosen, err := r.choose(req, w, application.Secret, &next)
+		if err != nil {
+			return enforce.Resolved{}, err
+		}
+		check.late = w.late
 		r.askApplication(req, w, v, a, &next, false)
-		w.apply = func(ctx context.Context, tx storage.Tx) error { return tx.Update(ctx, &next) }
+		if chosen {
+			r.askChosen(req, w, a, &next)
+			if req.Caller.Basic {
+				w.question.Resource.Proof = "secret"
+			}
+		}
+		w.apply = func(ctx context.Context, tx storage.Tx) error {
+			if chosen {
+				if err := dropSealed(ctx, tx, &next, func(s storage.Secret) bool { return s.RevokedAt != nil }); err != nil {
+					return err
+				}
+			}
+			return tx.Update(ctx, &next)
+		}
 		w.reply = func() enforce.Reply { return saved(next.Meta, viewMe(req.Caller, nil, &next)) }
 	}
 	changes := &w.question.Resource.Changes

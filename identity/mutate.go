@@ -65,6 +65,8 @@ type changeDetail struct {
 	Serves    map[string]bool `json:"serves"`
 	// References are the tenants of the roles and groups that the change adds.
 	References map[string]bool `json:"references"`
+	// Disabled are the disabled tenants in which the application has grants of its own, before the change or after it.
+	Disabled map[string]bool `json:"disabled,omitempty"`
 	// NamedTenant is the tenant that the request names for the object, whether or not it exists.
 	NamedTenant string `json:"named_tenant"`
 	// Conditional says that the request names the version that it changes, or has none to name.
@@ -76,6 +78,8 @@ type changeDetail struct {
 	Secrets *secretsDetail `json:"secrets,omitempty"`
 	// Holders is there where a role or a group is taken by force from those who hold it.
 	Holders *holdersDetail `json:"holders,omitempty"`
+	// Together are the sources of rights that the same request changes, this one's own among them, where it changes several objects.
+	Together map[string]bool `json:"together,omitempty"`
 	// Named is there where the body names the objects.
 	Named *namedDetail `json:"named,omitempty"`
 }
@@ -125,6 +129,18 @@ func (d *changeDetail) refer(v view, rolesBefore, rolesAfter []storage.RoleKey, 
 	for _, id := range groupsAfter {
 		if group := v.group(id); group != nil && !slices.Contains(groupsBefore, id) {
 			d.References[string(group.Tenant)] = true
+		}
+	}
+}
+
+// disable notes which of the tenants of grants are disabled.
+func (d *changeDetail) disable(v view, grants []storage.Grant) {
+	for _, g := range grants {
+		if t := v.tenant(g.Tenant); t != nil && !t.Enabled {
+			if d.Disabled == nil {
+				d.Disabled = map[string]bool{}
+			}
+			d.Disabled[string(g.Tenant)] = true
 		}
 	}
 }

@@ -60,6 +60,21 @@ func TestConcurrentChangesAllArrive(t *testing.T) {
 	equal(t, "made", statuses[201], 8)
 }
 
+// Without If-Match a change is held against the version that it read: of changes of different fields that meet, none is lost.
+func TestSA15WithoutATagNoUpdateIsLost(t *testing.T) {
+	w := newWorld(t)
+	w.root().put("/v1/groups/g1", `{"name":"x","description":"y"}`).is(201)
+	w.store.inTxn = func() {
+		w.store.inTxn = nil
+		w.root().patch("/v1/groups/g1", `{"description":"came between"}`).is(200)
+	}
+	before := w.root().get("/v1/groups/g1").is(200)
+	w.root().put("/v1/groups/g1", `{"name":"new"}`).is(200)
+	after := w.root().get("/v1/groups/g1").is(200)
+	equal(t, "both changes", after.text("name")+", "+after.text("description"), "new, came between")
+	equal(t, "versions", fmt.Sprint(before.value("version"), after.value("version")), "1 3")
+}
+
 func TestH13TwoOwnersWhoRemoveEachOtherLeaveOne(t *testing.T) {
 	w := newWorld(t)
 	ids := []string{w.user("one", `,"roles":["system:owner"]`), w.user("two", `,"roles":["system:owner"]`)}

@@ -23,6 +23,8 @@ type PolicySets interface {
 	StageShadow(ctx context.Context, m policies.Managed) (*policies.Candidate, error)
 	// Manage puts a set into use, or keeps the one that serves and says why, as Refuse does.
 	Manage(ctx context.Context, m policies.Managed) error
+	// Prepare makes ready what may be put into use later.
+	Prepare(ctx context.Context, m policies.Managed) error
 	Refuse(ctx context.Context, why error)
 	OwnParts() (policies.Parts, error)
 	Application(name string) bool
@@ -51,6 +53,9 @@ type policySets struct {
 	logger *slog.Logger
 	// wake has one place: who comes second is served by the same round.
 	wake chan struct{}
+	// pushed are the last revisions that were pushed and are not prepared yet; pushing is held to change them.
+	pushed  []string
+	pushing sync.Mutex
 
 	mu sync.Mutex // held while what is stored is read and put into use
 	// bundle is the last one that was read, revision its name.
@@ -72,10 +77,21 @@ func newPolicySets(c Config) *policySets {
 
 // changed notes a change that is about policies. Compiling takes longer than the feed may wait.
 func (p *policySets) changed(item storage.ChangeItem) {
+	if item.Kind == storage.PolicyContentKind.Name && !item.Deleted {
+		p.pushing.Lock()
+		p.pushed = append(p.pushed, item.ID)
+		p.pushed = p.pushed[max(0, len(p.pushed)-maxPushed):]
+		p.pushing.Unlock()
+		p.wakeUp()
+	}
 	if item.Kind != storage.PolicyDataKind.Name &&
 		(item.Kind != storage.SettingKind.Name || item.ID != activeSetting && item.ID != shadowSetting) {
 		return
 	}
+	p.wakeUp()
+}
+
+func (p *policySets) wakeUp() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -109,6 +125,24 @@ func (r *Room) RunPolicies(ctx context.Context) {
 			case <-pause.C:
 			}
 			pause.Stop()
+		}
+		r.sets.prepare(ctx)
+	}
+}
+
+// maxPushed is how many revisions are made ready at once, of many that are pushed.
+const maxPushed = 2
+
+// prepare makes ready what was pushed, so that this node is not the last to serve it when it is activated. What comes of it is told by whoever
+// activates it.
+func (p *policySets) prepare(ctx context.Context) {
+	p.pushing.Lock()
+	revisions := p.pushed
+	p.pushed = nil
+	p.pushing.Unlock()
+	for _, revision := range revisions {
+		if bundle, err := readBundle(ctx, p.store, revision); err == nil {
+			_ = p.set.Prepare(ctx, policies.Managed{Bundle: bundle})
 		}
 	}
 }
@@ -238,6 +272,11 @@ func activeNow(ctx context.Context, store storage.Reader) (active, error) {
 		return active{}, fmt.Errorf("read which policies are active: %w", err)
 	}
 	return active{number: setting.Epoch, revision: string(setting.Value), setting: setting}, nil
+}
+
+// ActiveRevision is the managed policy set that a setting says is active, where it is the one that says so; empty is none.
+func ActiveRevision(s *storage.Setting) (revision string, ok bool) {
+	return string(s.Value), s.ID == activeSetting
 }
 
 func shadowNow(ctx context.Context, store storage.Reader) (shadowed, *storage.Setting, error) {

@@ -22,6 +22,8 @@ type policyPort struct {
 	served  policies.Managed
 	told    error
 	shadow  policies.ShadowReport
+	// prepared, if not nil, gets what is made ready.
+	prepared chan string
 }
 
 func (p *policyPort) Check(context.Context, *policies.Bundle) (string, error) { return "", p.refuses }
@@ -41,6 +43,13 @@ func (p *policyPort) Manage(_ context.Context, m policies.Managed) error {
 	defer p.mu.Unlock()
 	p.served = m
 	return nil
+}
+
+func (p *policyPort) Prepare(_ context.Context, m policies.Managed) error {
+	if p.prepared != nil {
+		p.prepared <- m.Bundle.Revision()
+	}
+	return p.refuses
 }
 
 func (p *policyPort) Refuse(_ context.Context, why error) { p.told = why }
@@ -93,6 +102,21 @@ func revisionOf(name string) string {
 
 func activate(w *world, name, reason string) *reply {
 	return w.root().post("/v1/policies/"+revisionOf(name)+"/activate", fmt.Sprintf(`{"reason":%q}`, reason))
+}
+
+// TestWhatIsPushedIsMadeReadyOnEveryNode: a node that follows compiles it before it is activated, and serves it no sooner.
+func TestWhatIsPushedIsMadeReadyOnEveryNode(t *testing.T) {
+	w := newWorld(t)
+	w.sets.prepared = make(chan string)
+	ctx, cancel := context.WithCancel(t.Context())
+	var following sync.WaitGroup
+	following.Go(func() { w.room.RunPolicies(ctx) })
+	defer func() { cancel(); following.Wait() }()
+	for _, name := range []string{"one", "two"} {
+		w.root().post("/v1/policies", pushed(name)).is(201)
+		equal(t, "made ready", <-w.sets.prepared, revisionOf(name))
+		equal(t, "served", w.sets.serves(), "own")
+	}
 }
 
 func TestARevisionIsPushedOnceAndServesNothing(t *testing.T) {

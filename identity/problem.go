@@ -67,7 +67,7 @@ func denialStatus(code string) int {
 		return http.StatusConflict
 	case "precondition_required":
 		return http.StatusPreconditionRequired
-	case "replayed":
+	case "replayed", "tenant_required", "secret_not_chosen":
 		return http.StatusBadRequest
 	default:
 		return http.StatusForbidden
@@ -185,6 +185,11 @@ func WriteProblem(w http.ResponseWriter, r *enforce.Request, err error) {
 	case errors.Is(err, enforce.ErrMethod):
 		writeProblem(w, r, Problem{
 			Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Detail: "the Allow header lists what this path takes",
+		})
+	case errors.Is(err, enforce.ErrOverloaded):
+		w.Header().Set("Retry-After", retryAfter)
+		writeProblem(w, r, Problem{
+			Status: http.StatusServiceUnavailable, Code: "overloaded", Detail: "there are more requests than can be served now; try again",
 		})
 	case outage(err):
 		w.Header().Set("Retry-After", retryAfter)

@@ -34,7 +34,7 @@ func TestEveryReasonCodeOfTheCatalogueHasItsStatus(t *testing.T) {
 		"wrong_audience": 401, "basic_not_accepted": 401, "outside_validity": 401, "not_usable": 401, "tenant_mismatch": 404, "no_such_subject": 404,
 		"precondition_required": 428, "last_owner": 409, "last_secret": 409, "must_be_inactive": 409, "tenant_disabled": 409,
 		"not_granted": 403, "insufficient_scope": 403, "delegation_exceeds_actor": 403, "self_lockout": 403, "system_protected": 403,
-		"replayed": 400, "admin_only": 403, "not_administrator": 403, "root_only": 403, "system_level_readonly": 403, "unauthorized_client": 403,
+		"replayed": 400, "secret_not_chosen": 400, "tenant_required": 400, "admin_only": 403, "not_administrator": 403, "root_only": 403, "system_level_readonly": 403, "unauthorized_client": 403,
 		"audience_down":            403,
 		"password_change_required": 403, "not_owner": 403, "proof_required": 403, "address_not_allowed": 403,
 		"outside_instance_scope": 403, "unknown_path": 403, "unmapped_route": 403, // of shipped applications
@@ -79,6 +79,7 @@ func TestEverySentinelHasItsStatus(t *testing.T) {
 		"bad token":       {&enforce.AuthenticationError{Code: "invalid_token", Detail: "x"}, 401, "invalid_token"},
 		"retry":           {enforce.ErrRetry, 503, "unavailable"},
 		"busy":            {enforce.ErrBusy, 503, "unavailable"},
+		"overloaded":      {enforce.ErrOverloaded, 503, "overloaded"},
 		"no route":        {enforce.ErrNotFound, 404, "no_such_route"},
 		"method":          {enforce.ErrMethod, 405, "method_not_allowed"},
 		"undecided":       {policies.ErrUndecided, 503, "unavailable"},

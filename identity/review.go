@@ -172,7 +172,7 @@ func (v *review) page(ctx context.Context) (page[ReviewedIdentity], error) {
 	b := binding{list: v.list.list, filters: v.list.bound, visible: v.tenants}
 	kind, after := v.kinds[0], ""
 	if v.list.after != "" {
-		place, err := v.room.cursors.open(b, v.list.after)
+		place, err := v.room.cursors.open(b, "after", v.list.after)
 		if err != nil {
 			return shown, err
 		}

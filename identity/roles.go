@@ -52,7 +52,15 @@ func (r *Room) listRoles(_ context.Context, req *enforce.Request) (enforce.Resol
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
-	return resolveList(r, query, viewRole)
+	return resolveList(r, req, query, r.askToReadRole, viewRole)
+}
+
+// askToReadRole is the question whether a role may be read.
+func (r *Room) askToReadRole(role *storage.Role) policies.Question {
+	v := standing{r.directory}
+	q := policies.Question{Resource: resource(v, role.ID, role.Tenant, true)}
+	q.Resource.Before = policies.NewFacts(roleFacts(v, role))
+	return q
 }
 
 func (r *Room) getRole(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
@@ -65,12 +73,10 @@ func (r *Room) getRole(_ context.Context, req *enforce.Request) (enforce.Resolve
 	if role == nil {
 		return r.readMissing(req, v, key)
 	}
-	facts := roleFacts(v, role)
-	q := policies.Question{Resource: resource(v, key, role.Tenant, true)}
-	q.Resource.Before = policies.NewFacts(facts)
+	q := r.askToReadRole(role)
 	return readObject(req, q, role.Meta, func() any {
 		shown := viewRole(role)
-		shown.Permissions = viewPermissions(facts.Grants)
+		shown.Permissions = viewPermissions(q.Resource.Before.Identity().Grants)
 		return shown
 	})
 }

@@ -29,6 +29,8 @@ type PDP interface {
 	Describe() policies.Description
 	// Explain says what would be answered to a question that nobody asked.
 	Explain(ctx context.Context, q *policies.Question) (policies.Decision, error)
+	// Rows says what the caller of a list sees of it.
+	Rows(ctx context.Context, d policies.Decision) (*policies.Rows, error)
 }
 
 // Sessions ends sessions; oauth gives it.

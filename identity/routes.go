@@ -13,7 +13,10 @@ type resolve = func(ctx context.Context, req *enforce.Request) (enforce.Resolved
 func paged(filters ...string) []string { return append([]string{"limit", "after"}, filters...) }
 
 // totalled are those of the lists that tell how many rows there are.
-func totalled(filters ...string) []string { return paged(append([]string{"count"}, filters...)...) }
+func totalled(filters ...string) []string { return turning(append([]string{"count"}, filters...)...) }
+
+// turning are those of the lists that go both ways.
+func turning(filters ...string) []string { return paged(append([]string{"before"}, filters...)...) }
 
 // Routes is the admin API.
 func (r *Room) Routes() []enforce.Route {
@@ -26,7 +29,7 @@ func (r *Room) Routes() []enforce.Route {
 		row("PUT", "/v1/users/{id}", users, "write", r.putUser),
 		row("PATCH", "/v1/users/{id}", users, "write", r.patchUser),
 		row("DELETE", "/v1/users/{id}", users, "delete", r.deleteUser),
-		bare("POST", "/v1/users/{id}/password/reset", users, "reset_password", r.resetPassword),
+		optional("POST", "/v1/users/{id}/password/reset", users, "reset_password", r.resetPassword),
 		row("DELETE", "/v1/users/{id}/tokens", users, "revoke_tokens", r.revokeUserTokens),
 
 		table("GET", "/v1/groups", groups, "read", r.listGroups, totalled("tenant", "role", "name_prefix")...),
@@ -95,7 +98,7 @@ func (r *Room) Routes() []enforce.Route {
 
 		table("GET", "/v1/audit", "audit", "read", r.listAudit, paged(auditFilters()...)...),
 
-		table("GET", "/v1/keys", "keys", "read", r.listKeys, paged("ring")...),
+		table("GET", "/v1/keys", "keys", "read", r.listKeys, turning("ring")...),
 		row("POST", "/v1/keys", "keys", "write", r.postKey),
 		row("GET", "/v1/keys/{kid}", "keys", "read", r.getKey),
 		row("DELETE", "/v1/keys/{kid}", "keys", "write", r.deleteKey),
@@ -145,9 +148,9 @@ func large(method, path, kind, action string, f resolve) enforce.Route {
 	return route
 }
 
-// bare is a row that reads no body.
-func bare(method, path, kind, action string, f resolve) enforce.Route {
+// optional is a row that reads a body where there is one.
+func optional(method, path, kind, action string, f resolve) enforce.Route {
 	route := row(method, path, kind, action, f)
-	route.Body = enforce.NoBody
+	route.Body = enforce.OptionalJSON
 	return route
 }

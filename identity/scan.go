@@ -20,7 +20,7 @@ func scan[T any, P storage.Pointer[T], V any](
 	query := l.query
 	if l.after != "" {
 		var err error
-		if query.After, err = r.cursors.open(b, l.after); err != nil {
+		if query.After, err = r.cursors.open(b, "after", l.after); err != nil {
 			return enforce.Reply{}, err
 		}
 	}

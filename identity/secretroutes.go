@@ -95,6 +95,74 @@ func (r *Room) newSecret(application string, retrievable bool, f secretFields, n
 	return n, nil
 }
 
+// choose puts a secret that the caller chose in the place of all others of an application, and reports whether there is one. Its slow
+// hash is made once the change is permitted.
+func (r *Room) choose(req *enforce.Request, w *write, secret enforce.Field[string], next *storage.Application) (bool, error) {
+	if !secret.Set {
+		return false, nil
+	}
+	id, err := secretID(r.config.Rand)
+	if err != nil {
+		return false, err
+	}
+	for _, s := range next.Secrets {
+		revoke(next, s.ID, storage.Time(req.Now))
+	}
+	at := len(next.Secrets)
+	next.Secrets = append(slices.Clone(next.Secrets), storage.Secret{
+		ID: id, Verifier: unmade, Label: "chosen", CreatedAt: storage.Time(req.Now),
+	})
+	if w.late == nil && !hasSecret(next) {
+		w.late = enforce.BadRequest("bad_secret", "/secret", "this application does not prove itself with a secret")
+	}
+	w.prepare = func(ctx context.Context) error {
+		made, err := once(req, "", func() (madePassword, error) {
+			if err := r.acceptSecret(secret.Value, "/secret", next, req.Caller.ClientID); err != nil {
+				return madePassword{}, err
+			}
+			return r.makeChosen(ctx, secret.Value, storage.Password{})
+		})
+		next.Secrets[at].Verifier = made.state.Verifier
+		return err
+	}
+	return true, nil
+}
+
+// acceptSecret holds a chosen secret against the rules for passwords: it is one, of a machine.
+func (r *Room) acceptSecret(secret, pointer string, a *storage.Application, client string) error {
+	if strings.HasPrefix(secret, secretPrefix) {
+		return enforce.BadRequest("bad_secret", pointer, "what begins with "+secretPrefix+" is made by the server; choose another")
+	}
+	named := &storage.User{UsernameKey: strings.ToLower(a.ID)}
+	named.Name, named.Tenant = a.Name, a.Tenant
+	_, err := r.acceptPassword(secret, pointer, named, client)
+	return err
+}
+
+// askChosen adds to the question of a change that a secret is chosen.
+func (r *Room) askChosen(req *enforce.Request, w *write, before, after *storage.Application) {
+	changes, denied := &w.question.Resource.Changes, w.denied
+	*changes = append(*changes, "chosen_secret")
+	w.denied = func(d policies.Decision) error {
+		for _, reason := range d.Reasons {
+			if reason.Code == "secret_not_chosen" && len(d.Reasons) == 1 {
+				return &denial{decision: d, reasons: d.Reasons, pointer: "/secret"} // the body is what is wrong
+			}
+		}
+		if denied == nil {
+			return nil
+		}
+		return denied(d)
+	}
+	if before == nil {
+		return
+	}
+	*changes = append(*changes, "secrets")
+	w.detail.Secrets = &secretsDetail{
+		Needed: hasSecret(after), UsableBefore: liveSecrets(before, req.Now), UsableAfter: liveSecrets(after, req.Now),
+	}
+}
+
 // dropSealed removes the sealed copies of those secrets for which which holds, and says so in the record.
 func dropSealed(ctx context.Context, tx storage.Tx, a *storage.Application, which func(storage.Secret) bool) error {
 	a.Secrets = slices.Clone(a.Secrets)

@@ -41,8 +41,9 @@ func parameters(names []string) map[string]enforce.Parameter {
 	flag := []string{"true", "false"}
 	all := map[string]enforce.Parameter{
 		"limit":        {Description: "How many items a page has at most; 50 unless set.", Type: reflect.TypeFor[int](), Min: 1, Max: maxLimit},
-		"after":        {Description: "The cursor of the page before: the value of next in its reply."},
-		"role":         {Description: "Only what has this role itself, not through a group."},
+		"after":        {Description: "Begin behind this cursor: the value of next, or of last, in the reply before."},
+		"before":       {Description: "The page that ends in front of this cursor: the value of first in the reply before. Not beside after."},
+		"role":         {Description: "Only what has this role itself, not through a group; or one of several, with commas between."},
 		"role_prefix":  {Description: "Only what has a role whose key begins with this text."},
 		"name_prefix":  {Description: "Only what has a name, or username, that begins with this text, whatever its case."},
 		"email_prefix": {Description: "Only who has an e-mail address that begins with this text, whatever its case."},
@@ -110,7 +111,7 @@ func shapes() map[string]enforce.Shape {
 			Summary: "End all sessions of a user or an application", Replies: replies(enforce.NoContent()),
 		},
 		"DELETE /v1/sessions/{sid}": {Summary: "End a session", Replies: replies(enforce.NoContent())},
-		"GET /v1/keys":              {Summary: "List the keys of the server", Replies: replies(enforce.OK[page[keyView]]())},
+		"GET /v1/keys":              {Summary: "List the keys of the server", Replies: replies(enforce.OK[turningPage[keyView]]())},
 		"POST /v1/keys": {
 			Summary: "Give a ring its next key, or promote the one that waits", Requests: enforce.Reads[keyFields](), Versioned: true,
 			Required: []string{"ring"}, Example: map[string]any{"ring": "access", "alg": "ES256"},
@@ -135,7 +136,7 @@ func replies(shapes ...enforce.ReplyShape) []enforce.ReplyShape { return shapes 
 func stored[In, Put, View any](path, id, noun string, required []string, example map[string]any) map[string]enforce.Shape {
 	one := path + "/{" + id + "}"
 	return map[string]enforce.Shape{
-		"GET " + path: {Summary: "List " + noun + "s", Replies: replies(enforce.OK[page[View]]())},
+		"GET " + path: {Summary: "List " + noun + "s", Replies: replies(enforce.OK[turningPage[View]]())},
 		"POST " + path: {
 			Summary: "Create one " + noun, Requests: enforce.Reads[In](), Required: required, Example: example, Versioned: true,
 			Replies: replies(enforce.Answer[View](http.StatusCreated)),
@@ -158,7 +159,9 @@ func userShapes() map[string]enforce.Shape {
 		"username": "ada", "email": "ada@example.com", "name": "Ada", "roles": []string{"ops:viewer"},
 	})
 	rows["POST /v1/users/{id}/password/reset"] = enforce.Shape{
-		Summary: "Give a user a temporary password", Versioned: true, Replies: replies(enforce.OK[temporaryPasswordView]()),
+		Summary: "Give a user a temporary password, the one that is said or one that the server makes", Versioned: true,
+		Requests: []reflect.Type{reflect.TypeFor[resetFields]()}, Example: map[string]any{"password": "copper-sparrow-lantern-7"},
+		Replies: replies(enforce.OK[temporaryPasswordView]()),
 	}
 	rows["DELETE /v1/users/{id}/tokens"] = enforce.Shape{
 		Summary: "Revoke all tokens of a user", Versioned: true, Replies: replies(enforce.NoContent()),

@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	// longestHash is how long one is waited for: whoever computes it and does not answer by then is given up.
-	longestHash = 10 * time.Second
+	// overdue is when a hash has given way long enough to everything else that the machine does, and is computed by the node itself.
+	overdue = 500 * time.Millisecond
+	// longestHash is when a process that has not answered is given up and ended.
+	longestHash = 30 * time.Second
 	// hashesIdle is how long a process that has nothing to hash is kept.
 	hashesIdle = time.Minute
 	// paceOfHashes is the pace (GOGC) of garbage collections in a process that only hashes: what it has in memory beside a hash is small.
@@ -58,18 +60,21 @@ func (h slowHash) compute() (slowHashed, error) {
 	return done, nil
 }
 
-// ServeHashes computes slow hashes for the node at the other end of r and w until r ends. Each is computed on a thread that gives way to
-// all others of the machine, and as many at a time as there are processors.
+// ServeHashes computes slow hashes for the node at the other end of r and w until r ends, as many at a time as there are processors. It is
+// for a process of its own, which from then on gives way to all others of the machine.
 func ServeHashes(r io.Reader, w io.Writer) error {
+	giveWay()
 	debug.SetGCPercent(paceOfHashes)
+	return serveHashes(r, w)
+}
+
+func serveHashes(r io.Reader, w io.Writer) error {
 	var writing sync.Mutex
 	encoder := json.NewEncoder(w)
 	jobs := make(chan slowHash)
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
-			runtime.LockOSThread() // never unlocked: the thread ends with the worker, because its priority cannot be raised again
-			giveWay()
 			for job := range jobs {
 				done, err := job.compute()
 				if err != nil {
@@ -110,13 +115,13 @@ type hashers struct {
 	idle   *time.Timer
 }
 
-// compute returns ErrUnavailable for what was not computed.
+// compute returns ErrUnavailable for what was not computed because the process died of it; what only gets no turn there is computed here.
 func (h *hashers) compute(job slowHash) (slowHashed, error) {
 	peer, answer := h.ask(&job)
 	if peer == nil {
 		return job.compute()
 	}
-	late := time.NewTimer(longestHash)
+	late := time.NewTimer(overdue)
 	defer late.Stop()
 	select {
 	case done, ok := <-answer:
@@ -126,8 +131,20 @@ func (h *hashers) compute(job slowHash) (slowHashed, error) {
 		}
 		return done, nil
 	case <-late.C:
+		go h.give(peer, answer)
+		return job.compute()
+	}
+}
+
+// give gives a process that is late some more time, after which it is taken for one that hangs.
+func (h *hashers) give(peer *hashPeer, answer <-chan slowHashed) {
+	hangs := time.NewTimer(longestHash - overdue)
+	defer hangs.Stop()
+	select {
+	case <-answer:
+		h.rest(peer)
+	case <-hangs.C:
 		peer.end()
-		return slowHashed{}, fmt.Errorf("the process that hashes passwords did not answer: %w", storage.ErrUnavailable)
 	}
 }
 

@@ -49,7 +49,14 @@ func (r *Room) listTenants(_ context.Context, req *enforce.Request) (enforce.Res
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
-	return resolveList(r, query, viewTenant)
+	return resolveList(r, req, query, r.askToReadTenant, viewTenant)
+}
+
+// askToReadTenant is the question whether a tenant may be read.
+func (r *Room) askToReadTenant(t *storage.Tenant) policies.Question {
+	q := policies.Question{Resource: resource(standing{r.directory}, t.ID, "", true)}
+	q.Resource.Before = policies.NewFacts(tenantFacts(t))
+	return q
 }
 
 func (r *Room) getTenant(_ context.Context, req *enforce.Request) (enforce.Resolved, error) {
@@ -62,9 +69,7 @@ func (r *Room) getTenant(_ context.Context, req *enforce.Request) (enforce.Resol
 	if t == nil {
 		return r.readMissing(req, v, id)
 	}
-	q := policies.Question{Resource: resource(v, id, "", true)}
-	q.Resource.Before = policies.NewFacts(tenantFacts(t))
-	return readObject(req, q, t.Meta, func() any { return viewTenant(t) })
+	return readObject(req, r.askToReadTenant(t), t.Meta, func() any { return viewTenant(t) })
 }
 
 func (r *Room) postTenant(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {

@@ -66,9 +66,14 @@ type passwordView struct {
 	ChangedAt *time.Time `json:"changed_at,omitempty"`
 }
 
-// temporaryPasswordView is a temporary password in the one reply that made it.
+// resetFields is what may be said when a password is reset: nothing, or what it is to be.
+type resetFields struct {
+	Password enforce.Field[string] `json:"password"`
+}
+
+// temporaryPasswordView is a temporary password in the one reply that made it; one that the administrator chose is not said again.
 type temporaryPasswordView struct {
-	TemporaryPassword string     `json:"temporary_password"`
+	TemporaryPassword string     `json:"temporary_password,omitempty"`
 	ExpiresAt         *time.Time `json:"expires_at"`
 }
 
@@ -99,7 +104,15 @@ func (r *Room) listUsers(_ context.Context, req *enforce.Request) (enforce.Resol
 	if err != nil {
 		return enforce.Resolved{}, err
 	}
-	return resolveList(r, query, viewUser)
+	return resolveList(r, req, query, func(u *storage.User) policies.Question { return r.askToReadUser(req, &entry{user: u}) }, viewUser)
+}
+
+// askToReadUser is the question whether a user may be read.
+func (r *Room) askToReadUser(req *enforce.Request, e *entry) policies.Question {
+	q := policies.Question{Resource: resource(standing{r.directory}, e.user.ID, e.user.Tenant, true)}
+	q.Resource.Self = isCaller(req, kindUser, e.user.ID)
+	q.Resource.Before = r.directory.subject(e).Facts
+	return q
 }
 
 func (r *Room) getUser(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
@@ -115,10 +128,7 @@ func (r *Room) getUser(ctx context.Context, req *enforce.Request) (enforce.Resol
 	if e == nil {
 		return r.readMissing(req, v, id)
 	}
-	q := policies.Question{Resource: resource(v, id, e.user.Tenant, true)}
-	q.Resource.Self = isCaller(req, kindUser, id)
-	q.Resource.Before = r.directory.subject(e).Facts
-	return readObject(req, q, e.user.Meta, func() any { return viewUser(e.user) })
+	return readObject(req, r.askToReadUser(req, e), e.user.Meta, func() any { return viewUser(e.user) })
 }
 
 func (r *Room) postUser(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
@@ -449,6 +459,12 @@ func (r *Room) changeOr(req *enforce.Request, w *write, err error) (enforce.Reso
 
 func (r *Room) resetPassword(ctx context.Context, req *enforce.Request) (enforce.Resolved, error) {
 	id := req.Params["id"]
+	var in resetFields
+	if len(req.Body) > 0 {
+		if err := req.Decode(&in); err != nil {
+			return enforce.Resolved{}, err
+		}
+	}
 	w, v, current, err := r.presentUser(ctx, req, id, "iam/users:reset_password")
 	if err != nil || current == nil {
 		return r.changeOr(req, w, err)
@@ -462,7 +478,17 @@ func (r *Room) resetPassword(ctx context.Context, req *enforce.Request) (enforce
 	var made madePassword
 	w.prepare = func(ctx context.Context) (err error) {
 		state := next.Password
-		made, err = once(req, current.Password.Verifier, func() (madePassword, error) { return r.makeTemporary(ctx, state) })
+		made, err = once(req, current.Password.Verifier, func() (madePassword, error) {
+			if !given(in.Password) {
+				return r.makeTemporary(ctx, state)
+			}
+			// Judged behind the decision, so that who may not reset learns nothing of the user by what is refused.
+			normal, err := r.acceptPassword(in.Password.Value, "/password", current, "")
+			if err != nil {
+				return madePassword{}, err
+			}
+			return r.makeChosen(ctx, normal, state)
+		})
 		next.Password = made.state
 		return err
 	}

@@ -277,7 +277,7 @@ func TestL22TenantsThatAreUnknownAndThatAreHiddenLookTheSame(t *testing.T) {
 	w.root().post("/v1/users", `{"username":"y","email":"y@example.com","tenant":"nowhere"}`).bad("/tenant")
 }
 
-func TestFreeDataKeepsItsNumbersAndRefusesOperators(t *testing.T) {
+func TestSS02FreeDataKeepsItsNumbersAndRefusesOperators(t *testing.T) {
 	w := newWorld(t)
 	id := w.user("ada", `,"properties":{"n":12345678901234567890,"x":1.10,"nested":[{"k":"v"}]},"attributes":{"level":3}`)
 	body := w.root().get("/v1/users/" + id).is(200).body

@@ -43,7 +43,9 @@ type faulty struct {
 	spare   atomic.Int64           // so many audit inserts pass before they are refused
 	abort   atomic.Bool            // inserts of audit entries inside transactions fail
 	away    atomic.Bool
-	inTxn   func() // runs before a transaction begins
+	lists   atomic.Int64 // so many lists of users but one are read, then none; 0 is no limit
+	cut     atomic.Int64 // so many writes of each transaction are done, the next ones fail; 0 is no limit
+	inTxn   func()       // runs before a transaction begins
 	txnOnce sync.Once
 }
 
@@ -82,6 +84,10 @@ func (f *faulty) List(ctx context.Context, kind storage.Kind, q storage.Query) (
 	if err := f.down(); err != nil {
 		return nil, err
 	}
+	if kind.Name == storage.UserKind.Name && f.lists.Load() > 0 && f.lists.Add(-1) == 0 {
+		f.lists.Store(1) // and so it stays
+		return nil, storage.ErrUnavailable
+	}
 	return f.Store.List(ctx, kind, q)
 }
 
@@ -115,6 +121,9 @@ func (f *faulty) Txn(ctx context.Context, fn func(ctx context.Context, tx storag
 		if f.abort.Load() {
 			tx = aborting{tx}
 		}
+		if n := f.cut.Load(); n > 0 {
+			tx = &severed{tx, n}
+		}
 		return fn(ctx, tx)
 	})
 }
@@ -127,6 +136,31 @@ func (a aborting) Insert(ctx context.Context, r storage.Record) error {
 		return storage.ErrUnavailable
 	}
 	return a.Tx.Insert(ctx, r)
+}
+
+// severed is a transaction whose database goes away after so many writes.
+type severed struct {
+	storage.Tx
+	left int64
+}
+
+func (s *severed) write(do func() error) error {
+	if s.left--; s.left < 0 {
+		return storage.ErrUnavailable
+	}
+	return do()
+}
+
+func (s *severed) Insert(ctx context.Context, r storage.Record) error {
+	return s.write(func() error { return s.Tx.Insert(ctx, r) })
+}
+
+func (s *severed) Update(ctx context.Context, r storage.Record) error {
+	return s.write(func() error { return s.Tx.Update(ctx, r) })
+}
+
+func (s *severed) Delete(ctx context.Context, kind storage.Kind, id string, version int64) error {
+	return s.write(func() error { return s.Tx.Delete(ctx, kind, id, version) })
 }
 
 // ended remembers the sessions that were ended.
@@ -278,7 +312,7 @@ func (w *world) open() {
 	log := policies.NewLog(policies.LogConfig{Now: w.now})
 	w.t.Cleanup(func() { _ = log.Close(context.Background()) })
 	w.handler, err = enforce.Mount(enforce.Config{
-		PDP: erring{engine, &w.undecided}, Log: log, Now: w.now, Fallback: plane,
+		PDP: erring{c.PDP.(enforce.Decider), &w.undecided}, Log: log, Now: w.now, Fallback: plane,
 		Groups: []enforce.Group{{Plane: plane, Routes: w.room.Routes()}, {Plane: plane, Routes: w.room.MeRoutes()}, {Plane: plane, Routes: w.room.RevealRoutes()}},
 	})
 	must(w.t, err)

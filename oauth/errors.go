@@ -140,7 +140,7 @@ func replyTo(err error) *enforce.ProtocolError {
 	var fromFosite *fosite.RFC6749Error
 	switch {
 	case errors.Is(err, storage.ErrUnavailable), errors.Is(err, policies.ErrUndecided), errors.Is(err, policies.ErrLogFull),
-		errors.Is(err, enforce.ErrBusy), errors.Is(err, enforce.ErrRetry), errors.Is(err, storage.ErrStale),
+		errors.Is(err, enforce.ErrBusy), errors.Is(err, enforce.ErrRetry), errors.Is(err, enforce.ErrOverloaded), errors.Is(err, storage.ErrStale),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return refusal(codeUnavailable)
 	case errors.As(err, &protocol):

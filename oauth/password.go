@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/writ-authz/writ/policies"
 	"github.com/writ-authz/writ/storage"
 )
 
@@ -17,11 +18,12 @@ const (
 )
 
 // machine finds the application whose own id and secret stand in the place of a username and a password (G-14); nil where they do not,
-// and the name is then a person's. It is looked for only where it lists the grant type and the text can be a secret of it, so that
-// a person of the same name is not taken for one who guesses at a secret. Whether it may come this way is the policy's to say.
+// and the name is then a person's. It is looked for only where the text can be a secret of it, and where it lists the grant type or a
+// dialect may do without that, so that a person of the same name is not taken for one who guesses at a secret. Whether it may come
+// this way is the policy's to say.
 func (s *Server) machine(ctx context.Context, peer netip.Addr, username, password string) (*client, error) {
 	app, err := s.application(username)
-	if app == nil || err != nil || !contains(app.GrantTypes, grantPassword) {
+	if app == nil || err != nil || !contains(app.GrantTypes, grantPassword) && policies.Dialect(ctx) == "" {
 		return nil, err
 	}
 	chosen := func(secret storage.Secret) bool { return !strings.HasPrefix(secret.Verifier, madeVerifier) }

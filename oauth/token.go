@@ -252,8 +252,11 @@ func size(names []string) (n int) {
 // denial turns the reasons of a denial into the reply.
 func denial(grant string, reasons []policies.Reason) error {
 	for _, reason := range reasons {
-		if reason.Code == "replayed" {
+		switch reason.Code {
+		case "replayed":
 			return replayed()
+		case "tenant_required":
+			return refusalOf(codeInvalidRequest, "All rights are in single tenants: name one of them in the parameter tenant.")
 		}
 		if code := denialCode(grant, reason.Code); code != "" {
 			return refusal(code)
@@ -275,7 +278,7 @@ func denialCode(grant, reason string) string {
 		return codeInvalidTarget
 	case "unauthorized_client":
 		return codeUnauthorized
-	case "replayed":
+	case "replayed", "tenant_required":
 		return codeInvalidRequest
 	default:
 		return ""

@@ -155,11 +155,8 @@ func (w *writ) run(run *exec.Cmd, log string) error {
 	})
 	deadline := time.After(readyWithin)
 	for {
-		if r, err := http.Get(w.admin + "/readyz"); err == nil {
-			_ = r.Body.Close()
-			if r.StatusCode == http.StatusOK {
-				return nil
-			}
+		if w.answers(w.admin+"/readyz") && w.answers(w.public+"/.well-known/jwks.json", "RS256", "EdDSA", "ES256") {
+			return nil
 		}
 		select {
 		case <-ended:
@@ -171,6 +168,26 @@ func (w *writ) run(run *exec.Cmd, log string) error {
 		text, _ := os.ReadFile(log)
 		return fmt.Errorf("the server is not ready:\n%s", text)
 	}
+}
+
+// answers says that a document is there and names what it should: keys of the algorithms that nobody has asked for yet are made behind the
+// start, and a client that fetched before would look again some seconds later.
+func (w *writ) answers(address string, naming ...string) bool {
+	r, err := http.Get(address)
+	if err != nil {
+		return false
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != http.StatusOK {
+		return false
+	}
+	for _, name := range naming {
+		if !strings.Contains(string(text), name) {
+			return false
+		}
+	}
+	return true
 }
 
 // form posts a form with the credentials of an application and decodes the reply.
