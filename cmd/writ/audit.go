@@ -115,26 +115,35 @@ func openAudited(ctx context.Context, src sources, now func() time.Time) (storag
 	if err != nil {
 		return nil, nil, err
 	}
-	if config.MongoDBURI == "" {
-		if _, err := os.Stat(config.DataDir); err != nil {
-			return nil, nil, fmt.Errorf("data_dir: %w; name the directory of the store", plain(err))
-		}
-	}
-	store, err := openStore(ctx, config, now)
+	store, err := openFilled(ctx, config, now)
 	if err != nil {
-		return nil, nil, fmt.Errorf("store: %w", err)
+		return nil, nil, err
 	}
-	if _, err = storage.Get[storage.Setting](ctx, store, keysetID); errors.Is(err, storage.ErrNotFound) {
-		err = errors.New("the store is empty: no server has run on it")
-	}
-	var sealer *seal.Sealer
-	if err == nil {
-		sealer, err = openSealer(ctx, store, config)
-	}
+	sealer, err := openSealer(ctx, store, config)
 	if err != nil {
 		return nil, nil, errors.Join(err, store.Close())
 	}
 	return store, sealer, nil
+}
+
+// openFilled opens a store on which a server has run, and makes none.
+func openFilled(ctx context.Context, config *Config, now func() time.Time) (storage.Store, error) {
+	if config.MongoDBURI == "" {
+		if _, err := os.Stat(config.DataDir); err != nil {
+			return nil, fmt.Errorf("data_dir: %w; name the directory of the store", plain(err))
+		}
+	}
+	store, err := openStore(ctx, config, now)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if _, err = storage.Get[storage.Setting](ctx, store, keysetID); errors.Is(err, storage.ErrNotFound) {
+		err = errors.New("the store is empty: no server has run on it")
+	}
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
 }
 
 func tableOfChains(w io.Writer, report *identity.AuditReport) {

@@ -106,7 +106,7 @@ func (c *cli) commands() []*cobra.Command {
 	return append(c.objectCommands(),
 		c.devCommand(), c.serveCommand(), c.configCommand(), c.healthcheckCommand(), c.recoverCommand(), c.seedCommand(), c.policyCommand(),
 		c.tokenCommand(), c.decideCommand(), c.whoamiCommand(), c.keysCommand(), c.reviewCommand(), c.auditCommand(),
-		c.importCommand(), c.exportCommand(), c.versionCommand(), c.hashPasswordsCommand(),
+		c.importCommand(), c.exportCommand(), c.backupCommand(), c.restoreCommand(), c.versionCommand(), c.hashPasswordsCommand(),
 	)
 }
 

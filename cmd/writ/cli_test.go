@@ -145,6 +145,7 @@ const (
 
 func TestPolicyCommandsAndTheirExitCodes(t *testing.T) {
 	good := author(t, wikiRules, wikiTests)
+	whole := author(t, wikiRules, wikiTests+"\ntest_nobody_writes if {\n\tcount(wiki.permit) == 0 with input as {\"action\": {\"name\": \"write\"}}\n}\n")
 	broken := author(t, "package apps.wiki\n\nthis does not parse\n", wikiTests)
 	failing := author(t, wikiRules, strings.Replace(wikiTests, `"name": "read"`, `"name": "write"`, 1))
 	careless := author(t, strings.ReplaceAll(wikiRules, " == ", "=="), wikiTests)
@@ -183,8 +184,9 @@ func TestPolicyCommandsAndTheirExitCodes(t *testing.T) {
 		{[]string{"mutate", broken}, 3, ""},
 		{[]string{"new", good + "/apps/wiki"}, 2, ""},
 		{[]string{"new", good + "/wiki2"}, 2, ""},
-		{[]string{"new", good + "/apps/leave"}, 0, "apps/leave/permit.rego"},
-		{[]string{"check", good}, 0, "ok"},
+		{[]string{"check", good}, 1, "no test has a case in which permit does not hold"},
+		{[]string{"new", whole + "/apps/leave"}, 0, "apps/leave/permit.rego"},
+		{[]string{"check", whole}, 0, "ok"},
 	} {
 		code, stdout, stderr := shell(t, nil, append([]string{"policy"}, c.args...)...)
 		if code != c.want || !strings.Contains(stdout, c.says) {
@@ -205,6 +207,7 @@ func TestEveryCommandHasAnExampleAndEveryPrinterAnOutput(t *testing.T) {
 		"writ policy push": true, "writ policy activate": true, "writ policy rollback": true, "writ policy log": true,
 		"writ keys list": true, "writ keys rotate": true, "writ keys retire": true,
 		"writ audit verify": true, "writ audit key": true, "writ review": true,
+		"writ backup": true, "writ restore": true,
 		"writ import": true, "writ export": true, "writ user reset-password": true, "writ app secret list": true, "writ app secret add": true,
 		"writ app secret reveal": true,
 	}

@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,8 +26,56 @@ func Commands() *cobra.Command { return (&cli{}).root() }
 
 // Frame puts what every listener has around a handler.
 func Frame(next http.Handler, logger *slog.Logger, now func() time.Time) http.Handler {
-	return &frame{listener: "public", next: next, logger: logger, metrics: newMetrics(), now: now}
+	return Gated(next, NewGate(0, nil, nil, logger), logger, now)
 }
+
+// Gated is Frame behind a gate. What the gate turns away is answered 503 with the error as the body.
+func Gated(next http.Handler, g *Gate, logger *slog.Logger, now func() time.Time) http.Handler {
+	return &frame{listener: "public", next: refusing{next}, gate: g, logger: logger, metrics: newMetrics(), now: now}
+}
+
+type refusing struct{ http.Handler }
+
+func (refusing) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
+	http.Error(w, err.Error(), http.StatusServiceUnavailable)
+}
+
+// Gate is what turns requests away in an overload.
+type Gate = gate
+
+// Class is what shares places in an overload, and ClassOf that of a request.
+type Class = class
+
+var ClassOf = classOf
+
+const (
+	Exempt     = exempt
+	Decisions  = decisions
+	Tokens     = tokens
+	Management = management
+)
+
+// NewGate is a gate that reads how much waits from load, and lets others go first with yield.
+func NewGate(queue int, load func() (runnable, cores int64), yield func(), logger *slog.Logger) *Gate {
+	g := newGate(queue, time.Now, logger)
+	g.load, g.yield = load, yield
+	return g
+}
+
+// Look takes n looks.
+func (g *gate) Look(ctx context.Context, n int) {
+	for range n {
+		g.sample(ctx)
+	}
+}
+
+// Admit, Overloaded and TurnedAway are the gate as the server sees it.
+func (g *gate) Admit(c Class) bool { return g.admit(c) }
+func (g *gate) Overloaded() bool   { return g.places.Load() > 0 }
+func (g *gate) TurnedAway() int64  { return g.turnedAway() }
+
+// RuntimeLoad reads what the runtime says.
+var RuntimeLoad = runtimeLoad
 
 // OpenBreached opens a file of leaked passwords, and Breached is one that is open.
 var OpenBreached = openBreached
@@ -90,4 +141,13 @@ func Table(cells string) (string, error) {
 	c := &cli{stdout: &out}
 	err := c.outputFlag(&cobra.Command{})(nil, func(w io.Writer) { fmt.Fprint(w, cells) })
 	return out.String(), err
+}
+
+// BuiltDialects are the dialects of this version.
+var BuiltDialects = builtDialects
+
+// Connections bounds connections by what a server says of them, and counts those that it closed.
+func Connections(most int) (changed func(net.Conn, http.ConnState), closed func() int64) {
+	var count atomic.Int64
+	return newConnections(most, &count).changed, count.Load
 }

@@ -47,13 +47,9 @@ has it. Without, users and applications arrive elsewhere without a password or s
 		if run.secrets != (len(names) > 0) {
 			return usage("--with-secrets and --recipient go together: what is in the file can be read by whom you name")
 		}
-		var recipients []age.Recipient
-		for _, name := range names {
-			recipient, err := age.ParseX25519Recipient(name)
-			if err != nil {
-				return usage("--recipient %q is no age recipient (age1...)", name)
-			}
-			recipients = append(recipients, recipient)
+		recipients, err := parseRecipients(names)
+		if err != nil {
+			return err
 		}
 		return run.to(cmd.Context(), c, file, recipients)
 	})
@@ -76,32 +72,50 @@ type exportRun struct {
 	protected int
 }
 
-// to writes to a file, which appears whole or not at all, or to standard output.
+// to writes to a file, or to standard output.
 func (run *exportRun) to(ctx context.Context, c *cli, file string, recipients []age.Recipient) error {
-	var out io.Writer = c.stdout
-	var temporary *os.File
-	if file != "" {
-		var err error
-		if temporary, err = os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".part*"); err != nil {
+	write := func(out io.Writer) error {
+		if err := run.encrypted(ctx, out, recipients); err != nil {
 			return err
 		}
-		defer os.Remove(temporary.Name())
-		defer temporary.Close()
-		out = temporary
+		if run.protected > 0 {
+			fmt.Fprintf(c.stderr, "%d protected objects were left out\n", run.protected)
+		}
+		return nil
 	}
-	if err := run.encrypted(ctx, out, recipients); err != nil {
+	if file == "" {
+		return write(c.stdout)
+	}
+	return writeWhole(file, write)
+}
+
+// writeWhole writes a file of mode 0600, which appears whole or not at all.
+func writeWhole(file string, write func(io.Writer) error) error {
+	temporary, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".part*")
+	if err != nil {
 		return err
 	}
-	if run.protected > 0 {
-		fmt.Fprintf(c.stderr, "%d protected objects were left out\n", run.protected)
-	}
-	if temporary == nil {
-		return nil
+	defer os.Remove(temporary.Name())
+	defer temporary.Close()
+	if err := write(temporary); err != nil {
+		return err
 	}
 	if err := errors.Join(temporary.Sync(), temporary.Close()); err != nil {
 		return err
 	}
 	return os.Rename(temporary.Name(), file)
+}
+
+func parseRecipients(names []string) ([]age.Recipient, error) {
+	var recipients []age.Recipient
+	for _, name := range names {
+		recipient, err := age.ParseX25519Recipient(name)
+		if err != nil {
+			return nil, usage("--recipient %q is no age recipient (age1...)", name)
+		}
+		recipients = append(recipients, recipient)
+	}
+	return recipients, nil
 }
 
 func (run *exportRun) encrypted(ctx context.Context, out io.Writer, recipients []age.Recipient) error {

@@ -48,8 +48,9 @@ before is not looked at again.
 Users without a password_hash have no password until one is set for them (writ user reset-password), and applications without secrets
 get none (writ app secret add). Needs iam/imports:write, and for every object the right to write it.
 
-With --from, the file is another system's: casbin (p and g rows), policyserver (the JSON of PolicyServer.Local) or credentials (a list of
-credentials). What has no counterpart is told and left out.`,
+With --from, the file is another system's: casbin (p and g rows), lerian (groups with users, and Casbin rows), miniorange (client credentials
+with capabilities), hantera (principals, clients and roles), policyserver (the JSON of PolicyServer.Local) or credentials (those of Rustici
+Generator). What has no counterpart is told and left out.`,
 		Example: `  writ import objects.yaml --dry-run
   writ import objects.yaml --resume
   writ import backup.age --identity key.txt
@@ -76,7 +77,7 @@ credentials). What has no counterpart is told and left out.`,
 	flags := cmd.Flags()
 	flags.Bool("dry-run", false, "show what would be done, and do nothing")
 	flags.Bool("resume", false, "go on behind what an interrupted import of this file has done")
-	flags.String("from", "", "read another system's file: casbin, policyserver or credentials")
+	flags.String("from", "", "read another system's file: "+strings.Join(importerNames(), ", "))
 	flags.String("prefix", "", "first segment of the keys of roles from another system (its name)")
 	flags.String("identity", "", "file with the age identity that an encrypted file is read with")
 	server, print, begin = c.adminFlags(cmd), c.outputFlag(cmd), c.progressFlag(cmd)
@@ -239,14 +240,9 @@ func (run *importRun) read(identity string) ([]byte, error) {
 	if identity == "" {
 		return nil, usage("%s is encrypted: name the file of the age identity with --identity", run.file)
 	}
-	keys, err := os.Open(identity)
+	identities, err := readIdentities(identity)
 	if err != nil {
 		return nil, err
-	}
-	defer keys.Close()
-	identities, err := age.ParseIdentities(keys)
-	if err != nil {
-		return nil, fmt.Errorf("--identity: %s holds no age identity", identity) // the error of age may repeat a key
 	}
 	var sealed io.Reader = bytes.NewReader(content)
 	if armored {
@@ -259,6 +255,20 @@ func (run *importRun) read(identity string) ([]byte, error) {
 	return io.ReadAll(plain)
 }
 
+// readIdentities reads a file of age identities.
+func readIdentities(file string) ([]age.Identity, error) {
+	keys, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer keys.Close()
+	identities, err := age.ParseIdentities(keys)
+	if err != nil {
+		return nil, fmt.Errorf("--identity: %s holds no age identity", file) // the error of age may repeat a key
+	}
+	return identities, nil
+}
+
 // parse fills the objects, by way of another system's terms where the file has them.
 func (run *importRun) parse(content []byte) error {
 	var err error
@@ -268,7 +278,7 @@ func (run *importRun) parse(content []byte) error {
 	}
 	read := importers()[run.from]
 	if read == nil {
-		return usage("--from %q is none of casbin, policyserver, credentials", run.from)
+		return usage("--from %q is none of %s", run.from, strings.Join(importerNames(), ", "))
 	}
 	prefix := run.prefix
 	if prefix == "" {

@@ -70,7 +70,7 @@ func FuzzReadObjects(f *testing.F) {
 		if text != again || err != nil && (text != "" || !strings.HasPrefix(err.Error(), "f:")) {
 			t.Errorf("%q, then %q (%v)", text, again, err)
 		}
-		for _, from := range []string{"casbin", "policyserver"} {
+		for _, from := range []string{"casbin", "policyserver", "credentials", "lerian", "miniorange", "hantera"} {
 			if _, _, err := writ.ReadFrom(from, "f", content); err != nil && !strings.HasPrefix(err.Error(), "f:") {
 				t.Errorf("a fault without its file: %v", err)
 			}

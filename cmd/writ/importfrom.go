@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,17 +12,21 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/uuid"
 	"go.yaml.in/yaml/v3"
-
-	"github.com/writ-authz/writ/identity"
 )
 
 // importer reads another system's file into objects, and says what has no counterpart. prefix is the first segment of roles' keys.
 type importer func(file string, content []byte, prefix string) (objects []*object, leftOut []string, err error)
 
 func importers() map[string]importer {
-	return map[string]importer{"casbin": fromCasbin, "policyserver": fromPolicyServer, "credentials": fromCredentials}
+	return map[string]importer{
+		"casbin": fromCasbin, "policyserver": fromPolicyServer, "credentials": fromCredentials,
+		"lerian": fromLerian, "miniorange": fromMiniOrange, "hantera": fromHantera,
+	}
 }
+
+func importerNames() []string { return slices.Sorted(maps.Keys(importers())) }
 
 // gathered are objects that are made from another file, each from the place where it is first named.
 type gathered struct {
@@ -102,19 +105,8 @@ func fromCasbin(file string, content []byte, prefix string) ([]*object, []string
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &casbin{prefix: prefix, given: map[string]bool{}, members: map[string]bool{}}
-	for _, row := range rows {
-		if row.kind == "g" {
-			c.given[row.role], c.members[row.subject] = true, true
-		}
-	}
-	for _, row := range rows {
-		if row.kind == "p" {
-			c.right(row)
-		} else {
-			c.membership(row)
-		}
-	}
+	c := &casbin{prefix: prefix}
+	c.take(rows)
 	return c.sorted(file)
 }
 
@@ -140,24 +132,8 @@ func casbinRows(file string, content []byte) ([]casbinRow, error) {
 		for i := range fields {
 			fields[i] = strings.TrimSpace(fields[i])
 		}
-		row.kind = fields[0]
-		rest := fields[1:]
-		if n := len(rest); row.kind == "p" && n > 3 && slices.Contains([]string{"allow", "deny"}, rest[n-1]) {
-			row.effect, rest = rest[n-1], rest[:n-1]
-		}
-		switch {
-		case slices.Contains(rest, ""):
-			return nil, &fileFault{file: file, at: row.at, text: "a field is empty"}
-		case row.kind == "p" && len(rest) == 3:
-			row.subject, row.object, row.action = rest[0], rest[1], rest[2]
-		case row.kind == "p" && len(rest) == 4:
-			row.subject, row.domain, row.object, row.action = rest[0], rest[1], rest[2], rest[3]
-		case row.kind == "g" && len(rest) == 2:
-			row.subject, row.role = rest[0], rest[1]
-		case row.kind == "g" && len(rest) == 3:
-			row.subject, row.role, row.domain = rest[0], rest[1], rest[2]
-		default:
-			return nil, &fileFault{file: file, at: row.at, text: "want p, subject, [domain,] object, action or g, subject, role[, domain]"}
+		if text := row.fill(fields); text != "" {
+			return nil, &fileFault{file: file, at: row.at, text: text}
 		}
 		rows = append(rows, row)
 	}
@@ -167,11 +143,61 @@ func casbinRows(file string, content []byte) ([]casbinRow, error) {
 	return rows, nil
 }
 
+// fill takes the fields of a row, or says what is wrong with them.
+func (row *casbinRow) fill(fields []string) string {
+	wanted := "want p, subject, [domain,] object, action or g, subject, role[, domain]"
+	if len(fields) == 0 {
+		return wanted
+	}
+	row.kind = fields[0]
+	rest := fields[1:]
+	if n := len(rest); row.kind == "p" && n > 3 && slices.Contains([]string{"allow", "deny"}, rest[n-1]) {
+		row.effect, rest = rest[n-1], rest[:n-1]
+	}
+	switch {
+	case slices.Contains(rest, ""):
+		return "a field is empty"
+	case row.kind == "p" && len(rest) == 3:
+		row.subject, row.object, row.action = rest[0], rest[1], rest[2]
+	case row.kind == "p" && len(rest) == 4:
+		row.subject, row.domain, row.object, row.action = rest[0], rest[1], rest[2], rest[3]
+	case row.kind == "g" && len(rest) == 2:
+		row.subject, row.role = rest[0], rest[1]
+	case row.kind == "g" && len(rest) == 3:
+		row.subject, row.role, row.domain = rest[0], rest[1], rest[2]
+	default:
+		return wanted
+	}
+	return ""
+}
+
 type casbin struct {
 	gathered
 	prefix  string
-	given   map[string]bool // names that are given to others
-	members map[string]bool // names that are given something
+	given   map[string]bool    // names that are given to others
+	members map[string]bool    // names that are given something
+	groups  map[string]*object // groups that stand beside the rows, by id
+	exact   bool               // objects are compared letter by letter: a slash makes no path
+}
+
+// take makes objects of the rows.
+func (c *casbin) take(rows []casbinRow) {
+	c.given, c.members = map[string]bool{}, map[string]bool{}
+	for i, row := range rows {
+		if c.exact {
+			rows[i].subject, rows[i].role = exactSubject(row.subject), exactSubject(row.role)
+		}
+		if row.kind == "g" {
+			c.given[rows[i].role], c.members[rows[i].subject] = true, true
+		}
+	}
+	for _, row := range rows {
+		if row.kind == "p" {
+			c.right(row)
+		} else {
+			c.membership(row)
+		}
+	}
 }
 
 func (c *casbin) isRole(name string) bool { return c.given[name] || !c.members[name] }
@@ -208,6 +234,9 @@ func (c *casbin) tenant(domain string, at place) bool {
 // right is a p row: a grant of a role, or of a user itself.
 func (c *casbin) right(row casbinRow) {
 	resource, ok := casbinResource(row.object)
+	if c.exact {
+		resource, ok = exactResource(row.object)
+	}
 	action := row.action
 	if action == ".*" {
 		action = "*"
@@ -226,17 +255,25 @@ func (c *casbin) right(row casbinRow) {
 	if row.domain != "" {
 		grant["tenant"] = row.domain
 	}
-	if !c.isRole(row.subject) {
-		c.user(row.subject, row.at).push("add_grants", grant)
+	group := c.groups[row.subject]
+	if group == nil && !c.isRole(row.subject) {
+		userNamed(&c.gathered, row.subject, row.at).push("add_grants", grant)
 		return
 	}
 	if role := c.role(row.subject, row.domain, row.at); role != nil {
 		role.push("grants", grant)
+		if group != nil {
+			group.push("roles", role.text("key")) // a group has no grants of its own
+		}
 	}
 }
 
-func (c *casbin) user(name string, at place) *object {
-	return c.object("users", name, at, map[string]any{"username": name})
+// userNamed is a user who is there, by id or by username.
+func userNamed(g *gathered, name string, at place) *object {
+	if _, err := uuid.Parse(name); err == nil && len(name) == 36 {
+		return g.object("users", strings.ToLower(name), at, map[string]any{"id": strings.ToLower(name)})
+	}
+	return g.object("users", name, at, map[string]any{"username": name})
 }
 
 // casbinResource takes the leading slash from a path, and the pattern for everything below, which a grant covers anyway.
@@ -258,8 +295,16 @@ func (c *casbin) membership(row casbinRow) {
 	if !c.tenant(row.domain, row.at) {
 		return
 	}
+	if c.groups[row.role] != nil && c.groups[row.subject] == nil {
+		userNamed(&c.gathered, row.subject, row.at).push("add_groups", row.role)
+		return
+	}
 	role := c.role(row.role, row.domain, row.at)
 	if role == nil {
+		return
+	}
+	if group := c.groups[row.subject]; group != nil {
+		group.push("roles", role.text("key"))
 		return
 	}
 	if c.given[row.subject] {
@@ -268,7 +313,7 @@ func (c *casbin) membership(row casbinRow) {
 		}
 		return
 	}
-	c.user(row.subject, row.at).push("add_roles", role.text("key"))
+	userNamed(&c.gathered, row.subject, row.at).push("add_roles", role.text("key"))
 }
 
 // policyServerFile is the configuration of PolicyServer.Local, alone or inside an application's settings.
@@ -322,11 +367,7 @@ func fromPolicyServer(file string, content []byte, prefix string) ([]*object, []
 		keys[role.Name] = key
 		g.object("roles", key, at, map[string]any{"key": key, "description": "PolicyServer: " + role.Name, "grants": []any{}})
 		for _, subject := range role.Subjects {
-			field := "username"
-			if len(subject) == 36 && strings.Count(subject, "-") == 4 {
-				field, subject = "id", strings.ToLower(subject)
-			}
-			g.object("users", subject, at, map[string]any{field: subject}).push("add_roles", key)
+			userNamed(g, subject, at).push("add_roles", key)
 		}
 		for _, name := range role.IdentityRoles {
 			g.left(at, "who has the role %q of the identity provider has %s: give %s to those users, or to a group of them", name, role.Name, key)
@@ -346,115 +387,72 @@ func fromPolicyServer(file string, content []byte, prefix string) ([]*object, []
 	return g.sorted(file)
 }
 
-// credential is one of a list as the API of Rustici Generator has it.
-type credential struct {
-	ID       string                      `json:"id"`
-	Password string                      `json:"password"`
-	IsActive *bool                       `json:"is_active"`
-	Tenants  map[string][]credentialPair `json:"tenants"`
-	Scopes   []credentialPair            `json:"scopes"`
-}
-
-type credentialPair struct {
-	Verb    string `json:"verb"`
-	Subject string `json:"subject"`
-}
-
 // leastCredential is the least number of characters of a password that comes along.
 const leastCredential = 12
 
 // fromCredentials reads a list of credentials. Each is an application: scopes are grants in every tenant, tenants grants in one, "READ JOBS"
 // is jobs:read, and WRITE CREDENTIALS both rights over applications. Of a password only a verifier is sent.
 func fromCredentials(file string, content []byte, _ string) ([]*object, []string, error) {
-	var list []credential
-	if bytes.HasPrefix(bytes.TrimSpace(content), []byte("{")) {
-		var wrapped struct {
-			Credentials []credential `json:"credentials"`
-		}
-		if err := strictly(content, &wrapped); err != nil {
-			return nil, nil, &fileFault{file: file, text: err.Error()}
-		}
-		list = wrapped.Credentials
-	} else if err := strictly(content, &list); err != nil {
-		return nil, nil, &fileFault{file: file, text: err.Error()}
+	doc, err := readForeign(file, content)
+	if err != nil {
+		return nil, nil, err
 	}
-	if len(list) == 0 {
-		return nil, nil, &fileFault{file: file, text: "there is no credential in it"}
+	list := doc
+	if doc.has("credentials") {
+		doc.known("credentials")
+		list = doc.member("credentials")
 	}
-	g := &gathered{}
-	for i, cred := range list {
-		at := "/" + strconv.Itoa(i)
-		fail := func(inner, text string) ([]*object, []string, error) {
-			return nil, nil, &fileFault{file: file, pointer: at + inner, text: text}
+	for _, cred := range list.items() {
+		if !cred.known("id", "password", "is_active", "tenants", "scopes") {
+			continue
 		}
-		if !segment.MatchString(cred.ID) || g.byName["applications "+cred.ID] != nil {
-			return fail("/id", "the id is missing, used twice, or has other characters than A-Z a-z 0-9 . _ -")
-		}
-		o := g.object("applications", cred.ID, place{}, map[string]any{
-			"id": cred.ID, "name": cred.ID, "grants": []any{}, "scopes": []any{"*:*"}, "grant_types": []any{"client_credentials"}, "retrievable": false,
+		id := cred.member("id").id()
+		o := cred.once("applications", id, map[string]any{
+			"id": id, "name": id, "grants": []any{}, "scopes": []any{"*:*"}, "grant_types": []any{"client_credentials"}, "retrievable": false,
 		})
-		if cred.IsActive != nil {
-			o.fields["is_active"] = *cred.IsActive
+		if active := cred.member("is_active"); active.given() {
+			o.take("is_active", active, active.truth())
 		}
-		for _, pair := range cred.Scopes {
-			if !o.grant(pair, "*") {
-				return fail("/scopes", fmt.Sprintf("%q %q is no verb (READ, WRITE) and subject", pair.Verb, pair.Subject))
-			}
+		for _, pair := range cred.member("scopes").items() {
+			o.grant(pair, "*")
 		}
-		for _, tenant := range slices.Sorted(maps.Keys(cred.Tenants)) {
-			pairs := cred.Tenants[tenant]
+		tenants := cred.member("tenants")
+		for _, tenant := range tenants.keys() {
+			t := tenants.member(tenant)
 			if !segment.MatchString(tenant) {
-				return fail("/tenants", strconv.Quote(tenant)+" cannot be the id of a tenant")
+				t.fail("%q cannot be the id of a tenant", tenant)
+				continue
 			}
-			g.object("tenants", tenant, place{}, map[string]any{"id": tenant, "name": tenant})
-			for _, pair := range pairs {
-				if !o.grant(pair, tenant) {
-					return fail("/tenants/"+tenant, fmt.Sprintf("%q %q is no verb (READ, WRITE) and subject", pair.Verb, pair.Subject))
-				}
+			cred.doc.object("tenants", tenant, t.at(), map[string]any{"id": tenant, "name": tenant})
+			for _, pair := range t.items() {
+				o.grant(pair, tenant)
 			}
 		}
-		switch n := len(cred.Password); {
-		case n == 0:
-			g.leftOut = append(g.leftOut, "credential "+cred.ID+": the list has no password; make a secret with writ app secret add")
-		case n < leastCredential:
-			return fail("/password", fmt.Sprintf("at least %d characters are wanted", leastCredential))
-		default:
-			verifier, err := identity.NewVerifier(cred.Password)
-			if err != nil {
-				return nil, nil, err
-			}
-			o.fields["secrets"] = []any{map[string]any{"id": "imported", "label": "imported", "verifier": verifier}}
+		if err := o.secret(cred.member("password"), "credential "+id); err != nil {
+			return nil, nil, err
 		}
 	}
-	return g.sorted(file)
+	return doc.doc.objects()
 }
 
-func (o *object) grant(pair credentialPair, tenant string) bool {
-	if pair.Verb != "READ" && pair.Verb != "WRITE" || !segment.MatchString(pair.Subject) {
-		return false
+// grant gives what a pair of a verb and a subject says, in a tenant.
+func (o *object) grant(pair part, tenant string) {
+	if !pair.known("verb", "subject") {
+		return
 	}
-	resource, actions := strings.ToLower(pair.Subject), []string{strings.ToLower(pair.Verb)}
-	if pair.Subject == "CREDENTIALS" {
+	verb, subject := pair.member("verb").text(), pair.member("subject").text()
+	if verb != "READ" && verb != "WRITE" || !segment.MatchString(subject) {
+		pair.fail("%q %q is no verb (READ, WRITE) and subject", verb, subject)
+		return
+	}
+	resource, actions := strings.ToLower(subject), []string{strings.ToLower(verb)}
+	if subject == "CREDENTIALS" {
 		resource = "iam/applications"
-		if pair.Verb == "WRITE" {
+		if verb == "WRITE" {
 			actions = append(actions, "write_scopes")
 		}
 	}
 	for _, action := range actions {
 		o.push("grants", map[string]any{"tenant": tenant, "resource": resource, "action": action})
 	}
-	return true
-}
-
-// strictly decodes one JSON document of which every key is known.
-func strictly(content []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(content))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("data after the document")
-	}
-	return nil
 }

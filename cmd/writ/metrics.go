@@ -13,6 +13,7 @@ import (
 
 	"github.com/writ-authz/writ/identity"
 	"github.com/writ-authz/writ/policies"
+	"github.com/writ-authz/writ/storage"
 )
 
 // metrics are the counters of one node. Every label takes its values from a closed list: the route table, the entrypoints, the
@@ -94,10 +95,7 @@ func (m *metrics) observe(n *node) {
 		return float64(failed)
 	})
 	gauge("writ_policy_degraded", "1 while a newer policy set was refused and an older one serves.", func() float64 {
-		if n.pdp.Status().Degraded != "" {
-			return 1
-		}
-		return 0
+		return truth(n.pdp.Status().Degraded != "")
 	})
 	gauge("writ_policy_loaded_timestamp_seconds", "When the active policy set was loaded.", func() float64 {
 		return float64(n.pdp.Status().LoadedAt.Unix())
@@ -120,10 +118,66 @@ func (m *metrics) observe(n *node) {
 	gauge("writ_authority_sequence", "The authority sequence that the node has applied.", func() float64 {
 		return float64(n.follower.Sequence())
 	})
+	m.away(n.breaker)
+	m.overload(n.gate)
+	counter("writ_connections_closed_total", "Connections that were closed because there were more than max_connections.", func() float64 {
+		return float64(n.gaveWay.Load())
+	})
 	m.passwords(n.room)
 	m.audit(n.room)
 	m.registry.MustRegister(policyInfo{pdp: n.pdp, info: prometheus.NewDesc("writ_policy_info",
 		"The active policy set.", []string{"policy_revision", "data_revision"}, nil)})
+}
+
+// away exposes the outages of the store; an embedded one has none.
+func (m *metrics) away(b *storage.Breaker) {
+	read := func(of func(*storage.Breaker) float64) func() float64 {
+		return func() float64 {
+			if b == nil {
+				return 0
+			}
+			return of(b)
+		}
+	}
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "writ_store_away", Help: "1 while the store does not answer and is not asked by requests.",
+		}, read(func(b *storage.Breaker) float64 { return truth(b.Serves() == storage.ServesNothing) })),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "writ_store_writes_away", Help: "1 while the store answers, but takes no writes and is sent none by requests.",
+		}, read(func(b *storage.Breaker) float64 { return truth(b.Serves() == storage.ServesReads) })),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "writ_store_outages_total", Help: "How often the store, or what writes in it, went away.",
+		}, read(func(b *storage.Breaker) float64 { return float64(b.Outages()) })),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "writ_store_refused_total", Help: "Calls of the store that were refused because it was away.",
+		}, read(func(b *storage.Breaker) float64 { return float64(b.Refused()) })),
+	)
+}
+
+func truth(it bool) float64 {
+	if it {
+		return 1
+	}
+	return 0
+}
+
+// overload exposes what the gate sees and does.
+func (m *metrics) overload(g *gate) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "writ_overloaded", Help: "1 while requests that cannot be served soon are turned away.",
+		}, func() float64 { return truth(g.places.Load() > 0) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "writ_runnable_goroutines", Help: "What waited for a core when last looked at; overload_queue is about so much for each core.",
+		}, func() float64 { return float64(g.runnable.Load()) }),
+	)
+	for c := decisions; c < classes; c++ {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "writ_shed_total", Help: "Requests that were turned away in an overload, by what they were about.",
+			ConstLabels: prometheus.Labels{"of": c.String()},
+		}, func() float64 { return float64(g.shed[c].Load()) }))
+	}
 }
 
 // passwords exposes the figures of the password pool, of guessing and of logins.
@@ -187,18 +241,21 @@ func (p policyInfo) Collect(into chan<- prometheus.Metric) {
 	into <- prometheus.MustNewConstMetric(p.info, prometheus.GaugeValue, 1, status.Revision, status.DataRevision)
 }
 
-// countedPDP counts decisions on their way. It changes none.
+// countedPDP counts and traces decisions on their way. It changes none.
 type countedPDP struct {
 	*policies.PDP
 	metrics *metrics
+	traces  *traces
 	now     func() time.Time
 }
 
 // Decide implements enforce.Decider.
 func (p countedPDP) Decide(ctx context.Context, q *policies.Question) (policies.Decision, error) {
 	started := p.now()
+	ctx, traced := p.traces.decision(ctx, q)
 	decision, err := p.PDP.Decide(ctx, q)
 	result := p.count(q, started, decision, err)
+	traced(decision, result)
 	if q.Token != nil {
 		p.metrics.tokens.WithLabelValues(grantType(q.Token.GrantType), result).Inc()
 	}
@@ -208,8 +265,9 @@ func (p countedPDP) Decide(ctx context.Context, q *policies.Question) (policies.
 // Document implements decide.Documents.
 func (p countedPDP) Document(ctx context.Context, name string, q *policies.Question) (policies.Decision, json.RawMessage, error) {
 	started := p.now()
+	ctx, traced := p.traces.decision(ctx, q)
 	decision, document, err := p.PDP.Document(ctx, name, q)
-	p.count(q, started, decision, err)
+	traced(decision, p.count(q, started, decision, err))
 	return decision, document, err
 }
 
@@ -218,8 +276,9 @@ func (p countedPDP) Filter(
 	ctx context.Context, name string, q *policies.Question, unknowns []string,
 ) (policies.Decision, *policies.Filter, error) {
 	started := p.now()
+	ctx, traced := p.traces.decision(ctx, q)
 	decision, filter, err := p.PDP.Filter(ctx, name, q, unknowns)
-	p.count(q, started, decision, err)
+	traced(decision, p.count(q, started, decision, err))
 	return decision, filter, err
 }
 

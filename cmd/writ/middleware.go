@@ -18,9 +18,11 @@ import (
 // frame is what stands around the handler of a listener: request id, headers, panics, the one log event and the counters.
 type frame struct {
 	listener string // "public" or "admin"
-	next     http.Handler
+	next     refuser
+	gate     *gate
 	logger   *slog.Logger
 	metrics  *metrics
+	traces   *traces
 	now      func() time.Time
 	proxies  proxies
 }
@@ -29,6 +31,11 @@ type frame struct {
 func (f *frame) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := f.now()
 	event := &enforce.Event{RequestID: requestID(r.Header.Get("X-Request-ID"))}
+	if !f.gate.admit(classOf(f.listener, r.URL.Path)) {
+		f.turnAway(w, r, event, started)
+		return
+	}
+	r, span := f.traces.request(r, f.listener)
 	r = r.WithContext(enforce.WithEvent(r.Context(), event))
 	if len(f.proxies) > 0 {
 		r.RemoteAddr = netip.AddrPortFrom(f.proxies.peer(r), 0).String() // of a copy: the server's own stays
@@ -44,8 +51,19 @@ func (f *frame) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			f.crashed(rec, event)
 		}
 		f.finish(r, rec, event, f.now().Sub(started))
+		replied(span, event, rec.status)
 	}()
 	f.next.ServeHTTP(rec, r)
+}
+
+// turnAway answers a request that finds no place in an overload. It costs as little as it can: there is no span, and no line in the log
+// unless it is wanted.
+func (f *frame) turnAway(w http.ResponseWriter, r *http.Request, event *enforce.Event, started time.Time) {
+	f.headers(w.Header(), r, event)
+	f.next.Refuse(w, r.WithContext(enforce.WithEvent(r.Context(), event)), enforce.ErrOverloaded)
+	took := f.now().Sub(started)
+	f.metrics.request(f.listener, "", http.StatusServiceUnavailable, took)
+	f.logger.DebugContext(r.Context(), "turned away", "request_id", event.RequestID, "listener", f.listener)
 }
 
 // headers sets what every reply carries; a handler may set its own Cache-Control.
@@ -85,11 +103,13 @@ func (f *frame) finish(r *http.Request, w *recorder, event *enforce.Event, took 
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("remote", remoteHost(r.RemoteAddr)),
 	}
 	for _, optional := range []struct{ key, value string }{
+		{"dialect", event.Dialect},
 		{"decision_id", event.DecisionID},
 		{"outcome", event.Outcome},
 		{"subject", event.Subject},
 		{"client_id", event.Client},
 		{"tenant", event.Tenant},
+		{"trace_id", traceID(r.Context())},
 		{"reasons", strings.Join(event.Reasons, " ")},
 	} {
 		if optional.value != "" {

@@ -50,11 +50,19 @@ type Config struct {
 	PolicyKeysFile     string // public keys of which one must sign a pushed revision; absent: none needs to
 	PolicyNewlyAllowed int    // decisions that an activation may turn to allowed without being acknowledged
 
+	OverloadQueue  int // requests for each core that may wait as a lasting state before some are turned away; 0: any number
+	MaxConnections int // of each listener; 0: any number
+
 	DecisionLog         string // "stdout", "stderr", "off" or a file
 	DecisionLogRequired bool   // 503 instead of a dropped line
 	DecisionLogQueue    int    // lines that may wait
 	DecisionLogBrief    int    // percent of the lines that leave the input out
 	DecisionLogRecent   int    // MiB of lines that are kept in memory; 0 keeps none
+
+	OTLPEndpoint string // of a collector of traces; absent: none are made
+	TraceSample  int    // percent of the requests that are traced
+
+	Dialects map[string]*dialectConfig // by name, one for each that there is
 
 	ExternalIssuers  []oauth.ExternalIssuer // whose access tokens the APIs take beside our own; absent: nobody's
 	AllowPrivateJWKS bool                   // documents of other servers may come from private networks
@@ -76,6 +84,9 @@ type Config struct {
 
 	LogLevel  string // "debug", "info", "warn" or "error"
 	LogFormat string // "json" or "text"
+
+	// restoring lets a node open a store that a restore has not finished with.
+	restoring bool
 }
 
 // option is one row of the configuration: the same key, with dashes, in capitals or as it is, for flag, environment and file.
@@ -93,16 +104,22 @@ func defaults() Config {
 		AdminBasic:   true,
 		MaxStaleness: 5 * time.Second, PollInterval: 200 * time.Millisecond,
 		PolicyDeadline: 200 * time.Millisecond, PoliciesManaged: true,
-		DecisionLog: "stdout", DecisionLogQueue: 4096, DecisionLogRecent: 8,
+		OverloadQueue: 64, MaxConnections: 10_000,
+		DecisionLog: "stdout", DecisionLogQueue: 4096, DecisionLogRecent: 8, TraceSample: 100,
 		AccessTokenLifetime: time.Hour, PasswordMinimum: 12, TemporaryPasswordLifetime: 24 * time.Hour,
 		RefreshTokenLifetime: oauth.DefaultRefreshTokenLifetime, SessionLifetime: oauth.DefaultSessionLifetime,
 		RefreshGrace: oauth.DefaultRefreshGrace, AssertionMaxAge: oauth.DefaultAssertionMaxAge, KeyRotation: oauth.DefaultKeyRotation,
 		AuditAnchor: "log", AuditCheckpointInterval: time.Minute, AuditCheckpointEntries: 1000, SecretsMode: "retrievable",
+		Dialects: defaultDialects(),
 		LogLevel: "info", LogFormat: "json",
 	}
 }
 
 func options(c *Config) []option {
+	return append(plainOptions(c), dialectOptions(c)...)
+}
+
+func plainOptions(c *Config) []option {
 	return []option{
 		{key: "listen", field: &c.Listen, usage: "address of the public listener: OAuth, decisions, me, well-known"},
 		{key: "admin_listen", field: &c.AdminListen, usage: "address of the admin listener: management, metrics, readiness"},
@@ -136,11 +153,21 @@ func options(c *Config) []option {
 			key: "policy_newly_allowed", field: &c.PolicyNewlyAllowed,
 			usage: "recent denials that an activation may turn into permits without being acknowledged",
 		},
+		{
+			key: "overload_queue", field: &c.OverloadQueue,
+			usage: "requests for each core that may wait as a lasting state before some are answered 503; 0 for any number",
+		},
+		{
+			key: "max_connections", field: &c.MaxConnections,
+			usage: "connections of each listener; beyond it the one that was quiet for longest is closed; 0 for any number",
+		},
 		{key: "decision_log", field: &c.DecisionLog, usage: "stdout, stderr, off, or a file that lines are appended to"},
 		{key: "decision_log_required", field: &c.DecisionLogRequired, usage: "answer 503 instead of dropping a decision-log line"},
 		{key: "decision_log_queue", field: &c.DecisionLogQueue, usage: "decision-log lines that may wait to be written"},
 		{key: "decision_log_brief", field: &c.DecisionLogBrief, usage: "percent of the decision-log lines that leave the input out, and cannot be replayed"},
 		{key: "decision_log_recent", field: &c.DecisionLogRecent, usage: "MiB of the last decisions kept for GET /v1/decisions; 0 keeps none"},
+		{key: "otlp_endpoint", field: &c.OTLPEndpoint, usage: "URL of a collector that takes traces by OTLP over HTTP; empty makes none"},
+		{key: "trace_sample", field: &c.TraceSample, usage: "percent of the requests that are traced"},
 		{
 			key: "external_issuers", field: &c.ExternalIssuers,
 			usage: "other servers whose access tokens are taken: a list of issuer, runtime_audience, management_audience, as JSON",

@@ -17,7 +17,8 @@ func (c *cli) policyCheckCommand() *cobra.Command {
 		Use: "check [DIR]", Args: cobra.MaximumNArgs(1),
 		Short: "Compile a policy set strictly and hold it to the conventions and the invariants",
 		Long: `Parse and compile all rules and tests strictly, with the schemas of input and data and without what rules may not use, and hold them to the
-format and the conventions. Every problem is told at once, with its line; for editors with --output json.`,
+format and the conventions; one of these is that each permit and deny of an application is seen to hold, and not to hold, by its tests, which run for
+that. Every problem is told at once, with its line; for editors with --output json.`,
 		Example: "  writ policy check ./my-policies\n  writ policy check --output json",
 	}, func(cmd *cobra.Command, args []string) error {
 		from, err := source(args)

@@ -33,15 +33,19 @@ type node struct {
 	logger    *slog.Logger
 	now       func() time.Time
 	metrics   *metrics
+	traces    *traces // nil where none are wanted
 	pdp       *policies.PDP
 	decisions *policies.Log
 	recent    *policies.Recent
 	store     storage.Store
+	breaker   *storage.Breaker // in front of a store that can be away; nil on the embedded one
 	room      *identity.Room
 	auth      *oauth.Server
 	api       *decide.API
 	follower  *storage.Follower
 	auditKey  ed25519.PublicKey
+	gate      *gate
+	gaveWay   atomic.Int64 // connections that were closed because there were too many
 	accepting atomic.Bool
 	closers   []closer
 }
@@ -55,12 +59,15 @@ type closer struct {
 // openNode builds a node, each part from the ones before it. Any error is fatal, and what was opened by then is closed.
 func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger) (_ *node, err error) {
 	now := c.now
-	n := &node{config: config, logger: logger, now: now, metrics: newMetrics()}
+	n := &node{config: config, logger: logger, now: now, metrics: newMetrics(), gate: newGate(config.OverloadQueue, now, logger)}
 	defer func() {
 		if err != nil {
 			n.close(context.WithoutCancel(ctx))
 		}
 	}()
+	if err = n.openTraces(ctx); err != nil {
+		return nil, err
+	}
 	keys, err := openPolicyKeys(config.PolicyKeysFile)
 	if err != nil {
 		return nil, err
@@ -80,7 +87,17 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 	if n.store, err = openStore(ctx, config, now); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
+	if remote, can := n.store.(storage.Remote); can {
+		n.breaker = n.guardStore(ctx, remote)
+		n.store = n.breaker
+	}
+	if n.traces != nil {
+		n.store = tracedStore{n.store, n.traces}
+	}
 	n.closers = append(n.closers, closer{"store", func(context.Context) error { return n.store.Close() }})
+	if err = config.whole(ctx, n.store); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
 	sealer, err := openSealer(ctx, n.store, config)
 	if err != nil {
 		return nil, err
@@ -141,8 +158,9 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 	return n, nil
 }
 
-// handlers mounts the tables of the rooms: one handler per listener, or one for both where the listeners are merged.
-func (n *node) handlers() (public, admin http.Handler, err error) {
+// handlers mounts the tables of the rooms: one handler per listener, or one for both where the listeners are merged. They are what the
+// dialects stand in front of.
+func (n *node) handlers() (public, admin *enforce.Listener, err error) {
 	problems := enforce.Plane{
 		WriteError: identity.WriteProblem, WriteDenial: identity.WriteDenial, Errors: identity.Errors(), Schemes: []string{"bearer"},
 	}
@@ -184,7 +202,7 @@ func (n *node) handlers() (public, admin http.Handler, err error) {
 	return public, admin, err
 }
 
-func (n *node) mount(listener string, fallback enforce.Plane, groups []enforce.Group, open []enforce.OpenRoute) (http.Handler, error) {
+func (n *node) mount(listener string, fallback enforce.Plane, groups []enforce.Group, open []enforce.OpenRoute) (*enforce.Listener, error) {
 	open, err := documented(listener, groups, open)
 	if err != nil {
 		return nil, fmt.Errorf("%s listener: %w", listener, err)
@@ -195,14 +213,23 @@ func (n *node) mount(listener string, fallback enforce.Plane, groups []enforce.G
 	if err != nil {
 		return nil, fmt.Errorf("%s listener: %w", listener, err)
 	}
+	return handler, nil
+}
+
+// framed puts a frame around what a listener serves.
+func (n *node) framed(listener string, next refuser) (http.Handler, error) {
 	trusted, err := parseProxies(n.config.TrustedProxies)
 	if err != nil {
 		return nil, fmt.Errorf("trusted_proxies: %w", err)
 	}
-	return &frame{listener: listener, next: handler, logger: n.logger, metrics: n.metrics, now: n.now, proxies: trusted}, nil
+	return &frame{
+		listener: listener, next: next, gate: n.gate, logger: n.logger, metrics: n.metrics, traces: n.traces, now: n.now, proxies: trusted,
+	}, nil
 }
 
-func (n *node) counted() countedPDP { return countedPDP{PDP: n.pdp, metrics: n.metrics, now: n.now} }
+func (n *node) counted() countedPDP {
+	return countedPDP{PDP: n.pdp, metrics: n.metrics, traces: n.traces, now: n.now}
+}
 
 // openDecisionLog begins the decision log at its destination.
 func (n *node) openDecisionLog(stdout, stderr io.Writer) error {
@@ -252,6 +279,32 @@ func openStore(ctx context.Context, config *Config, now func() time.Time) (stora
 		return mongo.Open(ctx, mongo.Config{URI: config.MongoDBURI, Now: now})
 	}
 	return sqlite.Open(ctx, sqlite.Config{Dir: config.DataDir, Now: now})
+}
+
+// A call of the database that takes longer than storePatience makes the node ask whether the database is there, and no answer within
+// storeProbe means that it is not: together they are the two seconds that an operation may take. It is asked again after storePause.
+const (
+	storePatience = 300 * time.Millisecond
+	storeProbe    = 1700 * time.Millisecond
+	storePause    = 100 * time.Millisecond
+)
+
+// guardStore puts a breaker in front of a store that can be away, so that requests are answered at once while it is.
+func (n *node) guardStore(ctx context.Context, store storage.Remote) *storage.Breaker {
+	ctx = context.WithoutCancel(ctx)
+	return storage.NewBreaker(ctx, store, storage.BreakerConfig{
+		Patience: storePatience, Probe: storeProbe, Pause: storePause,
+		Report: func(serves storage.Serves) {
+			switch serves {
+			case storage.ServesNothing:
+				n.logger.ErrorContext(ctx, "the store does not answer; what needs it is answered 503 at once until it does")
+			case storage.ServesReads:
+				n.logger.ErrorContext(ctx, "the store answers and takes no writes; what needs one is answered 503 at once until it does")
+			case storage.ServesAll:
+				n.logger.InfoContext(ctx, "the store answers again")
+			}
+		},
+	})
 }
 
 // keysetID is the setting that holds the keyset, encrypted with the key encryption key.

@@ -20,6 +20,7 @@ type seedProfile struct {
 func seedProfiles() []seedProfile {
 	return []seedProfile{
 		{name: "demo", users: 200, applications: 20, roles: 20, groups: 10, tenants: 2},
+		{name: "1k", users: 1_000, applications: 100, roles: 50, groups: 50, tenants: 4},
 		{name: "10k", users: 10_000, applications: 1_000, roles: 100, groups: 500, tenants: 10},
 		{name: "100k", users: 100_000, applications: 10_000, roles: 1_000, groups: 5_000, tenants: 20},
 		{name: "large", users: 1_000_000, applications: 100_000, roles: 10_000, groups: 50_000, tenants: 50},

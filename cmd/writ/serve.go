@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/writ-authz/writ/cmd/writ/dialects"
 	"github.com/writ-authz/writ/identity"
 )
 
@@ -55,6 +56,7 @@ writ config show tells what each is and where it comes from. Logs go to standard
 // endpoints are the bound listeners and where they can be reached.
 type endpoints struct {
 	public, admin net.Listener // admin is nil where the listeners are merged
+	dialects      []ownListener
 }
 
 func (e *endpoints) publicAddress() string { return e.public.Addr().String() }
@@ -71,6 +73,9 @@ func (e *endpoints) close() {
 	if e.admin != nil {
 		_ = e.admin.Close()
 	}
+	for _, own := range e.dialects {
+		_ = own.listener.Close()
+	}
 }
 
 // bind takes the addresses before anything is opened: the issuer of an ephemeral port is known only then, and a taken port
@@ -82,6 +87,10 @@ func bind(ctx context.Context, config *Config) (*endpoints, error) {
 		return nil, fmt.Errorf("listen: %w; stop what uses it, or choose another address with --listen or WRIT_LISTEN", err)
 	}
 	e := &endpoints{public: public}
+	if err := e.bindDialects(ctx, config); err != nil {
+		e.close()
+		return nil, err
+	}
 	if config.merged() {
 		return e, nil
 	}
@@ -134,6 +143,7 @@ func (c *cli) serve(ctx context.Context, config *Config, demo []byte, announce f
 		go func() { failed <- s.serve() }()
 	}
 	n.accepting.Store(true)
+	n.tellDialects(ctx, at)
 	logger.InfoContext(ctx, "serving", "public", at.publicAddress(), "admin", at.adminAddress(), "issuer", config.Issuer,
 		"store", n.store.Describe(), "policy_revision", n.pdp.Status().Revision,
 		"audit_key", encodeKey(n.auditKey))
@@ -156,6 +166,9 @@ func (n *node) bootstrap(ctx context.Context, demo []byte) ([]identity.Made, err
 		if _, err := n.room.ForgetSealed(ctx); err != nil {
 			return nil, fmt.Errorf("secrets_mode: %w", err)
 		}
+	}
+	if err := n.bootstrapDialects(ctx); err != nil {
+		return nil, err
 	}
 	made := []identity.Made{{Kind: "application", ID: "root", Name: "root", Secret: secret}}
 	if n.config.BootstrapFile != "" {
@@ -208,25 +221,44 @@ func (l listening) serve() error {
 
 // servers returns what serves each listener.
 func (n *node) servers(at *endpoints) ([]listening, error) {
-	public, admin, err := n.handlers()
+	nativePublic, nativeAdmin, err := n.handlers()
+	if err != nil {
+		return nil, err
+	}
+	if nativeAdmin == nil {
+		nativeAdmin = nativePublic
+	}
+	front := n.dialects(nativePublic, nativeAdmin)
+	public, err := n.framed("public", front.listener(dialects.Public, at.admin == nil, nativePublic))
 	if err != nil {
 		return nil, err
 	}
 	if public, err = n.withBench(public); err != nil {
 		return nil, err
 	}
-	first, err := n.server(public, at.public, n.config.TLSCertFile, n.config.TLSKeyFile)
-	if err != nil || at.admin == nil {
-		return []listening{first}, err
+	served, err := n.server(public, at.public, n.config.TLSCertFile, n.config.TLSKeyFile)
+	all := []listening{served}
+	if err != nil {
+		return nil, err
 	}
-	second, err := n.server(admin, at.admin, n.config.AdminTLSCertFile, n.config.AdminTLSKeyFile)
-	return []listening{first, second}, err
+	if at.admin != nil {
+		admin, err := n.framed("admin", front.listener(dialects.Admin, false, nativeAdmin))
+		if err != nil {
+			return nil, err
+		}
+		if served, err = n.server(admin, at.admin, n.config.AdminTLSCertFile, n.config.AdminTLSKeyFile); err != nil {
+			return nil, err
+		}
+		all = append(all, served)
+	}
+	own, err := front.own(at.dialects)
+	return append(all, own...), err
 }
 
 func (n *node) server(handler http.Handler, listener net.Listener, certFile, keyFile string) (listening, error) {
 	l := listening{listener: listener, server: &http.Server{
 		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ConnState: newConnections(n.config.MaxConnections, &n.gaveWay).changed,
 		ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug), // peers that hang up and bad handshakes
 	}}
 	if certFile == "" {
@@ -244,6 +276,7 @@ func (n *node) server(handler http.Handler, listener net.Listener, certFile, key
 func (n *node) background(ctx context.Context) *sync.WaitGroup {
 	var work sync.WaitGroup
 	work.Go(func() { n.settle(ctx) })
+	work.Go(func() { n.gate.run(ctx) })
 	work.Go(func() { n.pdp.Watch(ctx) })
 	work.Go(func() { n.room.Run(ctx) })
 	work.Go(func() { n.room.RunPolicies(ctx) })

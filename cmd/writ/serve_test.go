@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -26,6 +27,8 @@ import (
 	"time"
 
 	writ "github.com/writ-authz/writ/cmd/writ"
+	"github.com/writ-authz/writ/storage"
+	"github.com/writ-authz/writ/storage/sqlite"
 )
 
 // patience bounds every wait; nothing is expected to take that long.
@@ -194,6 +197,7 @@ func TestDevLinesRunInOrderInOneShell(t *testing.T) {
 		`writ_token_decisions_total{grant_type="client_credentials",result="permit"} 1`,
 		`writ_http_requests_total{listener="admin",route="POST /v1/applications",status="403"} 1`,
 		"writ_policy_degraded 0", "writ_policy_info{", "writ_decision_log_dropped_total 0", "writ_feed_age_seconds ",
+		"writ_store_away 0", "writ_store_writes_away 0", "writ_store_outages_total 0", "writ_store_refused_total 0",
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("/metrics lacks %s", want)
@@ -541,5 +545,23 @@ func TestTLSListenersReloadTheirCertificates(t *testing.T) {
 	}
 	if err := get(public, first); err == nil {
 		t.Error("the old certificate still serves")
+	}
+}
+
+// A restore that was cut short leaves a mark, and neither a server nor another restore takes what is there for a store.
+func TestAHalfRestoredStoreServesNobody(t *testing.T) {
+	args := serveArgs(t)
+	dir := args[6]
+	store, err := sqlite.Open(t.Context(), sqlite.Config{Dir: dir, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark := &storage.Setting{Meta: storage.Meta{ID: "restoring", Version: 1}}
+	if err := errors.Join(store.Restore(t.Context(), []storage.Record{mark}, 0), store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := shell(t, rootEnv(), args...)
+	if code != 1 || !strings.Contains(stderr, "half restored") || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }

@@ -69,6 +69,12 @@ func (c *Config) validate(origins map[string]string) configError {
 	if _, err := openPolicyKeys(c.PolicyKeysFile); err != nil {
 		problems = append(problems, err.Error())
 	}
+	if c.OverloadQueue < 0 {
+		wrong("overload_queue", "%d is less than 0, which turns nothing away", c.OverloadQueue)
+	}
+	if c.MaxConnections < 0 {
+		wrong("max_connections", "%d is less than 0, which bounds nothing", c.MaxConnections)
+	}
 	if c.PolicyNewlyAllowed < 0 {
 		wrong("policy_newly_allowed", "%d is less than 0", c.PolicyNewlyAllowed)
 	}
@@ -79,6 +85,7 @@ func (c *Config) validate(origins map[string]string) configError {
 		wrong("external_issuers", "%s", err)
 	}
 	c.validateLimits(wrong)
+	c.validateDialects(wrong)
 	slices.Sort(problems)
 	return problems
 }
@@ -197,6 +204,7 @@ func (c *Config) validateLimits(wrong func(key, format string, args ...any)) {
 		wrong("decision_log_required", "is true while decision_log is off; name a destination")
 	}
 	c.validateAudit(wrong)
+	c.validateTraces(wrong)
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		wrong("log_level", "%q is none of debug, info, warn, error", c.LogLevel)
 	}
@@ -217,6 +225,20 @@ func (c *Config) validateAudit(wrong func(key, format string, args ...any)) {
 	}
 	if !slices.Contains([]string{"retrievable", "hash_only"}, c.SecretsMode) {
 		wrong("secrets_mode", "%q is neither retrievable nor hash_only", c.SecretsMode)
+	}
+}
+
+func (c *Config) validateTraces(wrong func(key, format string, args ...any)) {
+	if c.TraceSample < 0 || c.TraceSample > 100 {
+		wrong("trace_sample", "%d is not between 0 and 100", c.TraceSample)
+	}
+	if c.OTLPEndpoint == "" {
+		return
+	}
+	u, err := url.Parse(c.OTLPEndpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		strings.HasSuffix(u.Path, "/") {
+		wrong("otlp_endpoint", "is not an http or https URL without credentials, query, fragment and final slash; give it as http://collector:4318")
 	}
 }
 
