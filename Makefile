@@ -5,9 +5,9 @@ IMAGE ?= writ:dev
 # No C: the same code on every machine, one static binary, and one build cache for building, testing and linting.
 export CGO_ENABLED := 0
 # The tests that are named by a row of the requirements of OAuth or of security; they run on each store.
-ROWS := ^Test([TPRJIVBMAF]|ST|SJ|SP)[0-9]
-# The rules of which no mutant survives; RULES=. tries all.
-RULES ?= ^(writ\.(decision|lib|token|introspection|credential)|apps\.document)\.
+ROWS := ^Test([TPRJIVBMAF]|ST|SJ|SP|SA|SO|SL)[0-9]
+# The rules of which no mutant survives: all that are shipped.
+RULES ?= ^(writ|apps)\.
 # Without a usable git checkout (an archive, another owner) the binary is built without a revision instead of not at all.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 # The journeys on one store; those that only wait for real time to pass wait together.
@@ -17,7 +17,7 @@ CLIENT := go test -count=1 -skip "^TestJourney$$" ./...; go test -count=1 -v -ru
 # Where systems keep the certificate authorities that they trust; the image gets those of the machine that builds it.
 AUTHORITIES := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
 
-.PHONY: help run build image test lint policy mutate e2e containers bench microbench fuzz ci
+.PHONY: help run build image test lint policy mutate e2e containers bench microbench fuzz faults ci
 
 help: ## list the targets
 	@grep -E '^[a-z0-9]+:.*## ' Makefile | sed -E 's/^([a-z0-9]+):.*## /  \1\t/' | expand -t 14
@@ -39,7 +39,7 @@ test: lint ## everything this machine can run without containers: lint, Go, Rego
 	@command -v curl >/dev/null 2>&1 || echo 'curl: not here; the curl lines of writ dev and of the documents are not run'
 	.ci/beside 'go test -timeout 30m $$(go list ./... | grep -v -e /e2e$$ -e /storage/mongo$$)' \
 		'go test -count=1 -timeout 20m -v ./storage/mongo; WRIT_TEST_STORE=mongo go test -count=1 -timeout 20m -v -run "$(ROWS)" ./oauth ./identity' \
-		'cd e2e/mongowire; go test ./...; cd ../clients; go test -count=1 -v ./...; cd ../../oauth/client; $(CLIENT)'
+		'cd e2e/mongowire; go test ./...; cd ../manifests; go test ./...; cd ../judges; go test -count=1 ./...; cd ../clients; go test -count=1 -v ./...; cd ../../oauth/client; $(CLIENT)'
 	.ci/fuzz 2000x
 	E2E_REQUIRE_CONTAINERS= E2E_RUNNER=process .ci/beside 'E2E_STORE=sqlite $(JOURNEYS)' 'E2E_STORE=mongo $(JOURNEYS)'
 	@if [ "$$E2E_REQUIRE_CONTAINERS" = 1 ]; then $(MAKE) containers; else \
@@ -50,6 +50,8 @@ lint: ## vet, gofumpt, staticcheck, of the bench build too; golangci-lint where 
 	go vet -tags bench ./...
 	cd e2e/mongowire && go vet ./...
 	cd e2e/clients && go vet ./...
+	cd e2e/manifests && go vet ./...
+	cd e2e/judges && go vet ./... && cd libcommons && go vet ./...
 	cd oauth/client && go vet ./...
 	cd oauth/client/clientgin && go vet ./...
 	@echo 'go tool gofumpt -l .'; left=$$(go tool gofumpt -l .) && test -z "$$left" || { echo "run go tool gofumpt -w on: $$left"; exit 1; }
@@ -62,7 +64,7 @@ policy: build ## the shipped rules: strict compile, format, tests, coverage, gol
 	$(BIN) policy test
 	go test ./policies/...
 
-mutate: build ## mistakes in the shipped rules, one at a time, that no test notices (minutes; RULES=writ.admin for others than those held to it)
+mutate: build ## mistakes in the shipped rules, one at a time, that no test notices (minutes; RULES=writ.admin for some of them)
 	$(BIN) policy mutate --golden policies/testdata/decisions --rules '$(RULES)' $(ARGS)
 
 e2e: ## journeys against the built binary (E2E_STORE=mongo: on MongoDB, WRIT_TEST_MONGODB_URI or the stand-in)
@@ -71,7 +73,7 @@ e2e: ## journeys against the built binary (E2E_STORE=mongo: on MongoDB, WRIT_TES
 containers: ## the same journeys against the image, on MongoDB or the stand-in, in containers
 	E2E_RUNNER=container E2E_REQUIRE_CONTAINERS=1 go test -count=1 -timeout 30m -v ./e2e
 
-bench: build ## load on the built server against the budgets (Linux, under 5 minutes; ARGS="--scenario PF-02 --markdown FILE --json FILE --profile DIR"; --scenario PI-02 --seeded DIR for a million users)
+bench: build ## load on the built server against the budgets (Linux, under 5 minutes; ARGS="--scenario PF-02 --markdown FILE --json FILE --profile DIR"; --scenario PI-02,PD-03 --seeded DIR for up to a million users)
 	go build $(VCS) -tags bench -ldflags='-s -w' -o .build/writ-bench ./cmd/writ
 	go build $(VCS) -o .build/bench ./e2e/bench
 	@exec .build/bench $(ARGS)
@@ -81,6 +83,9 @@ microbench: ## benchmarks beside the code, with allocations (go test -bench)
 
 fuzz: ## each fuzz target for FUZZTIME=30s (or 2000x), with its executions; a finding stays in testdata/fuzz
 	WRIT_FUZZ_CORPUS=.build/fuzz .ci/fuzz $(FUZZTIME)
+
+faults: ## what happens when parts fail, as a table of figures (half an hour; WRIT_FAULTS=short FAULTS=wire for less)
+	@.ci/faults
 
 ci: ## what continuous integration runs
 	.ci/run

@@ -195,7 +195,8 @@ func TestSeedL11ASecretThatLeftHasItsEntry(t *testing.T) {
 	if len(report.Chains) < kills+1 {
 		t.Errorf("%d chains after %d kills", len(report.Chains), kills)
 	}
-	t.Logf("%d values left in %d runs, each with its entry before it; %d chains verify", len(got), kills, len(report.Chains))
+	figure(t, "kill -9 while secrets are read", "%d secrets left in %d runs, each with its audit entry before it; %d chains verify", len(got), kills,
+		len(report.Chains))
 }
 
 // revealUntilKilled reveals from several hands, kills the server after some replies, and returns the decisions of the values that came.

@@ -81,7 +81,14 @@ func TestStartErrorsAreFatalAndSayWhatToDo(t *testing.T) {
 			env:    map[string]string{"WRIT_DATADIR": "x"},
 			naming: []string{"WRIT_DATADIR", "WRIT_DATA_DIR"},
 		},
-		"an unknown flag":                 {args: []string{"--lisen=x"}, code: 2, naming: []string{"lisen"}},
+		"an unknown flag": {args: []string{"--lisen=x"}, code: 2, naming: []string{"lisen"}},
+		"a collector that is no URL": {
+			env: map[string]string{"WRIT_OTLP_ENDPOINT": "collector:4318"}, naming: []string{"otlp_endpoint", "http://collector:4318"},
+		},
+		"a collector with credentials": {
+			env: map[string]string{"WRIT_OTLP_ENDPOINT": "https://writ:" + canary("otlp-canary-password") + "@collector"}, naming: []string{"otlp_endpoint"},
+		},
+		"a share of traces above all":     {env: map[string]string{"WRIT_TRACE_SAMPLE": "101"}, naming: []string{"trace_sample"}},
 		"an argument too many":            {args: []string{"now"}, code: 2},
 		"a configuration that is no YAML": {config: "listen: [\n", naming: []string{"YAML"}},
 		"a configuration that is a list":  {config: "- listen\n"},

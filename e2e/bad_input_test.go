@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -164,21 +165,36 @@ func (c *scenario) everything() map[string][]byte {
 	return out
 }
 
-// TestC07OperatorsAreInert stores what looks like an operator or code where free data belongs, and refuses it elsewhere.
-func TestC07OperatorsAreInert(t *testing.T) {
+// TestC07AndSS01AndSS02OperatorsAreInert stores what looks like an operator or code where free data belongs, and refuses it elsewhere.
+func TestC07AndSS01AndSS02OperatorsAreInert(t *testing.T) {
 	c := story(t, shared(t)).root()
 	u := c.newUser(object{})
 	path := "/v1/users/" + u.ID
 	c.patch(path, object{"properties": object{"role": "data.x", "text": "{{ $where }}"}}).wantStatus(200)
 	c.get(path).want("/properties", object{"role": "data.x", "text": "{{ $where }}"})
-	for _, key := range []string{"$where", "a.b", "nul\x00byte"} {
-		c.patch(path, object{"properties": object{key: 1}})
-		if c.err == nil && c.last.status != 400 {
-			c.wantStatus(200).get(path).want("/properties/"+key, 1)
+	for _, member := range []string{"properties", "attributes"} {
+		for _, key := range []string{"$where", "$set", "$", "a.b", ".", "a.$", "nul\x00byte", "\x00"} {
+			c.patch(path, object{member: object{key: 1}}).wantProblem(400, "/"+member+"/"+key)
+			c.patch(path, object{member: object{"in": list{object{key: 1}}}}).wantProblem(400, "/"+member+"/in/0/"+key)
+			c.expect(member + " " + key)
 		}
-		c.expect(key)
 	}
-	for _, query := range []string{"filter[$where]=1", "sort=$natural", "username[$ne]=x"} {
+	c.get(path).want("/properties", object{"role": "data.x", "text": "{{ $where }}"})
+	for _, member := range []string{"username", "email", "name", "tenant"} {
+		for _, value := range []any{object{"$ne": nil}, object{"$gt": ""}, list{"x"}, object{"$regex": ".*"}} {
+			c.post("/v1/users", merge(object{"username": unique("x"), "email": unique("x") + "@example.com"}, object{member: value})).wantProblem(400, "/"+member)
+			c.expect(fmt.Sprint(member, " ", value))
+		}
+	}
+	front := c.front()
+	c.ask(front, "grant_type", "password", "username[$ne]", "x", "password[$ne]", "x").wantOAuthError(400, "invalid_request")
+	c.ask(front, "grant_type", "password", "username", `{"$ne":null}`, "password", `{"$ne":null}`).wantOAuthError(400, "invalid_grant")
+	c.ask(front, "grant_type", "password", "username", ".*", "password", u.Password).wantOAuthError(400, "invalid_grant")
+	for _, search := range []string{".*", "^", "a.a", "%25", "_", "*", "%2Fada%2F"} {
+		c.get("/v1/users?name_prefix=" + search).wantStatus(200).wantItems("id")
+		c.expect("a search for " + search)
+	}
+	for _, query := range []string{"filter[$where]=1", "sort=$natural", "username[$ne]=x", "name_prefix[$regex]=.*", "limit[$gt]=1"} {
 		c.get("/v1/users?" + query).wantStatus(400)
 		c.expect(query)
 	}

@@ -95,7 +95,9 @@ func TestRecoverGivesRootANewSecret(t *testing.T) {
 // TestPolicyCommands checks a policy author's directory as the server would.
 func TestPolicyCommands(t *testing.T) {
 	binaryOnly(t)
-	good := policyDir(t, document("read"))
+	tested := document("read")
+	tested["apps/e2edoc/policy_test.rego"] += "\ntest_reading_is_permitted if count(e2edoc.permit) == 1 with input as {\"action\": {\"name\": \"read\"}}\n"
+	good := policyDir(t, tested)
 	broken, failing := document("read"), document("read")
 	broken["apps/e2edoc/policy.rego"] = "package apps.e2edoc\n\npermit contains \"x\" if {\n"
 	failing["apps/e2edoc/policy_test.rego"] += "\ntest_wrong if count(e2edoc.permit) == 1 with input as nothing\n"
@@ -104,6 +106,7 @@ func TestPolicyCommands(t *testing.T) {
 		code int
 	}{
 		"a good set checks":     {[]string{"policy", "check", good}, 0},
+		"a rule half tested":    {[]string{"policy", "check", policyDir(t, document("read"))}, 1},
 		"a broken set does not": {[]string{"policy", "check", policyDir(t, broken)}, 3},
 		"a failing test":        {[]string{"policy", "test", policyDir(t, failing)}, 4},
 		"a set that is not":     {[]string{"policy", "check", good + "/none"}, 1},

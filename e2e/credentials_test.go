@@ -157,7 +157,7 @@ func TestSeedM05EditingScopesNeedsItsOwnRight(t *testing.T) {
 	c.get("/v1/applications/"+a.ID).want("/name", "renamed").want("/scopes", list{})
 }
 
-func TestSeedM06WithoutWriteScopesApplicationsHaveNoRights(t *testing.T) {
+func TestSeedM06AndSA07WithoutWriteScopesApplicationsHaveNoRights(t *testing.T) {
 	c := story(t, shared(t)).root()
 	role := c.newRole("ledger:read")
 	group := c.newGroup(role)

@@ -75,12 +75,20 @@ func TestOneLinePerDecision(t *testing.T) {
 	}
 }
 
-// conflict makes two answers for one id and none for any other: such a set loads, and errs when it is asked.
-const conflict = `
+// conflicts make two answers for one id and none for any other: such a set loads, and errs when it is asked. Lists follow the one rule
+// "result" of the admin entrypoint, so there it is the obligations that are two, and the usual case, which has none, is not for that id.
+var conflicts = map[string]string{
+	"admin": `
+obligations := {"filter": {}} if input.resource.id == "e2e-conflict"
+
+obligations := {"filter": {"tenants": []}} if input.resource.id == "e2e-conflict"
+`,
+	"decision": `
 result := {"allow": true, "reasons": [], "obligations": {}} if input.resource.id == "e2e-conflict"
 
 result := {"allow": false, "reasons": [], "obligations": {}} if input.resource.id == "e2e-conflict"
-`
+`,
+}
 
 // TestEvaluationErrorIs503AndNothingElse injects an evaluation error through a replaced core.
 func TestEvaluationErrorIs503AndNothingElse(t *testing.T) {
@@ -88,10 +96,23 @@ func TestEvaluationErrorIs503AndNothingElse(t *testing.T) {
 	if out := suite.runner.Command(t.Context(), Options{}, "policy", "eject", core); out.Code != 0 {
 		t.Fatalf("writ policy eject: exit code %d: %s", out.Code, out.Stderr)
 	}
-	for _, entrypoint := range []string{"admin", "decision"} {
+	for entrypoint, conflict := range conflicts {
 		if !appendToPackage(t, core, entrypoint, conflict) {
 			t.Fatalf("no file of package writ.%s in the ejected core", entrypoint)
 		}
+	}
+	usual := filepath.Join(core, "writ", "admin", "plain.rego")
+	b, err := os.ReadFile(usual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const reading = "plain if {\n\tinput.action.name == \"read\"\n"
+	if !bytes.Contains(b, []byte(reading)) {
+		t.Fatalf("%s has no %q", usual, reading)
+	}
+	b = bytes.Replace(b, []byte(reading), []byte(reading+"\tinput.resource.id != \"e2e-conflict\"\n"), 1)
+	if err := os.WriteFile(usual, b, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	s := fresh(t, Options{Args: []string{"--policies-core", core}})
 	c := story(t, s).root()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"filippo.io/age"
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 )
@@ -104,6 +105,73 @@ func TestComposeTakesTheFile(t *testing.T) {
 	}
 }
 
+// TestEveryMetricThatIsWatchedIsThere: what the dashboard and the alerts name, a node exposes, with the labels by which they ask.
+func TestEveryMetricThatIsWatchedIsThere(t *testing.T) {
+	binaryOnly(t)
+	s := fresh(t, Options{})
+	c := story(t, s).root()
+	u := c.newUser(nil)
+	front := c.front()
+	c.as("").ask(front, "grant_type", "password", "username", u.Username, "password", u.Password).wantStatus(200)
+	c.root().post("/access/v1/evaluation", question("user", u.ID, "read", "shop/things", "1")).wantStatus(200)
+	c.get("/metrics").wantStatus(200)
+	c.done()
+	there := map[string]map[string]bool{} // by name, the labels
+	sample := regexp.MustCompile(`(?m)^([a-z][a-z0-9_]*)(?:\{(.*)\})? `)
+	label := regexp.MustCompile(`([a-z_]+)="`)
+	for _, found := range sample.FindAllStringSubmatch(string(c.last.body), -1) {
+		if there[found[1]] == nil {
+			there[found[1]] = map[string]bool{"instance": true, "job": true} // Prometheus adds these
+		}
+		for _, l := range label.FindAllStringSubmatch(found[2], -1) {
+			there[found[1]][l[1]] = true
+		}
+	}
+	watched := 0
+	for _, file := range []string{"../deploy/monitoring/alerts.yml", "../deploy/monitoring/grafana/dashboards/writ.json"} {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.ReplaceAll(string(body), `\"`, `"`)
+		for _, found := range regexp.MustCompile(`\b((?:writ|process|go)_[a-z0-9_]+)(?:\{([^}]*)\})?`).FindAllStringSubmatch(text, -1) {
+			watched++
+			labels, known := there[found[1]]
+			if !known {
+				t.Errorf("%s: no node has a metric %s", file, found[1])
+				continue
+			}
+			for _, l := range regexp.MustCompile(`([a-z_]+)(?:=|!=|=~)"`).FindAllStringSubmatch(found[2], -1) {
+				if !labels[l[1]] {
+					t.Errorf("%s: %s has no label %s", file, found[1], l[1])
+				}
+			}
+		}
+	}
+	if watched < 40 {
+		t.Errorf("only %d metrics are named", watched)
+	}
+}
+
+// TestThePodIsConfiguredWithWhatWritKnows: the variables of the manifest are Writ's.
+func TestThePodIsConfiguredWithWhatWritKnows(t *testing.T) {
+	binaryOnly(t)
+	body, err := os.ReadFile("../deploy/kubernetes/writ.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, named := configKeys(t), 0
+	for _, found := range regexp.MustCompile(`WRIT_([A-Z_]+)`).FindAllStringSubmatch(string(body), -1) {
+		named++
+		if key := strings.ToLower(found[1]); !known[key] && !known[strings.TrimSuffix(key, "_file")] {
+			t.Errorf("WRIT_%s is no variable of Writ", found[1])
+		}
+	}
+	if named == 0 {
+		t.Error("no variables")
+	}
+}
+
 // configKeys are the configuration keys that the binary knows.
 func configKeys(t *testing.T) map[string]bool {
 	t.Helper()
@@ -139,6 +207,14 @@ func TestTheOperationsGuideRuns(t *testing.T) {
 	}
 	own := newCluster(suite.db)
 	script = strings.Replace(script, uri.FindString(text), own.db.local(own.name), 1)
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(script, "--recipient age1... ") || !strings.Contains(script, "backup-key.txt") {
+		t.Error("the guide makes no backup")
+	}
+	script = "echo '" + identity.String() + "' >backup-key.txt\n" + strings.Replace(script, "age1...", identity.Recipient().String(), 1)
 	out := runScript(t, script)
 	if strings.Count(out, `"status":"ready"`) != 2 || !strings.Contains(out, `"username":"root"`) && !strings.Contains(out, `"root"`) {
 		t.Errorf("the nodes are not ready, or one does not know the token of the other:\n%s", out)

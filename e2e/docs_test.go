@@ -191,7 +191,10 @@ func TestTheAdministrationGuideRuns(t *testing.T) {
 	script := strings.NewReplacer("127.0.0.1:8080", public, "127.0.0.1:8081", admin).
 		Replace(strings.Join(blocks, "\n"))
 	out := runScript(t, script)
-	for _, wanted := range []string{"email: lin@example.com", "blue", "created 0, changed 0, unchanged", "would create 1, change 1; unchanged 0", "created 1, changed 1, unchanged 0"} {
+	for _, wanted := range []string{
+		"email: lin@example.com", "blue", "created 0, changed 0, unchanged", "would create 1, change 1; unchanged 0", "created 1, changed 1, unchanged 0",
+		"created 2, changed 1, unchanged 0", "user carol: there is none", "created 3, changed 0, unchanged 0", "credential lms: the list has no secret",
+	} {
 		if !strings.Contains(out, wanted) {
 			t.Errorf("the guide printed no %s:\n%s", wanted, out)
 		}
@@ -227,4 +230,67 @@ func TestTheBenchmarksSeedADirectory(t *testing.T) {
 			t.Errorf("the guide printed no %s:\n%s", wanted, out)
 		}
 	}
+}
+
+// dialectGuide runs every command of the page of a dialect, in order.
+func dialectGuide(t *testing.T, name string, wanted ...string) {
+	t.Helper()
+	binaryOnly(t)
+	_, blocks := guide(t, "docs/dialects/"+name+".md")
+	public, admin, err := freePorts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := strings.NewReplacer(
+		"127.0.0.1:8080", public, "127.0.0.1:8081", admin,
+		"writ dev ", "writ dev --listen "+public+" --admin-listen "+admin+" ",
+	).Replace(strings.Join(blocks, "\n"))
+	out := runScript(t, script)
+	for _, text := range wanted {
+		if !strings.Contains(out, text) {
+			t.Errorf("the page printed no %s:\n%s", text, out)
+		}
+	}
+}
+
+func TestTheGuideToLerianRuns(t *testing.T) {
+	dialectGuide(t, "lerian", "healthy", `"id":"midaz-viewer-group"`, `"firstName":"Grace"`, `"expiresIn":3600`, `{"accounts":["get"]}`, `"authorized":true`,
+		`"authorized":false`, `"scope":"accounts:get accounts:post"`, `"clientSecret":"********"`, "deleted: 204", "ended: 204", "AUT-1005")
+}
+
+func TestTheGuideToMiniOrangeRuns(t *testing.T) {
+	dialectGuide(t, "miniorange", `"expires_in_minutes":60`, "X-Auth-Client: my-app", "users/user:delete", "Allow: GET", "system_protected")
+}
+
+func TestTheGuideToHanteraRuns(t *testing.T) {
+	_, blocks := guide(t, "docs/dialects/hantera.md")
+	transcript := blocks[len(blocks)-1]
+	for _, said := range []string{ // each request line and each field of the product document
+		"GET /resources/iam/principals?rolePrefix=system:portal:", "GET /resources/iam/principals?rolePrefix=support:",
+		"GET /resources/iam/principals?rolePrefix=store:", "GET /resources/iam/principals/$userId", "PUT /resources/iam/principals/$userId '{ \"properties\"",
+		`"If-Match: `, "PUT /resources/iam/clients/$clientId '{", "POST /resources/graph/query '{", "PUT /resources/iam/principals/$userId/roles",
+		"POST /resources/iam/principals/$userId/password/reset", "POST /resources/me/password", "POST /resources/iam/clients/$clientId/secrets",
+		"PUT /resources/iam/clients/$clientId/roles", "PUT /resources/iam/roles/support:agent",
+		`"key": "support:agent"`, `"description": "Customer support representative"`, `"acl": { "entries": [`, `{ "resource": "actors", "permission": "*" }`,
+		`{ "resource": "graph", "permission": "*" }`, `{ "resource": "registry", "permission": "read" }`, `"properties": { "name": "John Admin"`,
+		`"roles": ["system:portal:full"]`, `"name": "Mobile App"`, `"redirectUris": ["myapp://callback"]`,
+		`"grantTypes": ["authorization_code", "refresh_token"]`, `"roles": []`, `"resource": "identity"`,
+		`"filters": [ { "field": "roles", "op": "contains", "value": "system:portal:full" } ]`, `"limit": 50`,
+	} {
+		if !strings.Contains(transcript, said) {
+			t.Errorf("the transcript lacks %s", said)
+		}
+	}
+	text, _ := guide(t, "docs/dialects/hantera.md")
+	for _, said := range []string{"iam/principals:read", "iam/principals:write", "iam/clients:read", "iam/clients:write", "iam/roles:read", "system:owner"} {
+		if !strings.Contains(text, said) {
+			t.Errorf("the page lacks %s", said)
+		}
+	}
+	dialectGuide(t, "hantera", `"key":"support:agent"`, "system_protected", "temporaryPassword", `"status":409`, `"identities":[`, `"scope":"me:password"`,
+		"password_change_required", `"type":"principal"`, `"label":"blue"`, `"scope":"actors:* graph:* registry:read"`)
+}
+
+func TestTheGuideToPolicyServerRuns(t *testing.T) {
+	dialectGuide(t, "policyserver", `"links":{"policies"`, `"permissions":["SeePatients"]`, `"roles":["nurse"]`, `"errors"`, `"count":2`, `"deleted":2`)
 }

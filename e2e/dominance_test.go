@@ -529,7 +529,7 @@ func (p *play) resetPassword(c *caller) {
 	}
 	before := p.target("target", "users")
 	a := p.about(c, "reset_password", before, before.copied())
-	a.method, a.path, a.changes = "POST", a.path+"/password/reset", []string{"password"}
+	a.method, a.path, a.changes, a.body = "POST", a.path+"/password/reset", []string{"password"}, object{}
 	p.try(a)
 }
 

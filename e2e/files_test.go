@@ -591,3 +591,130 @@ func cell(t *testing.T, text, name string) string {
 	s, _ := fields[name].(string)
 	return s
 }
+
+// TestB10GroupsWithUsersAndRowsOfLerian asks afterwards what the rows said: letter by letter, so that users does not cover users/password.
+func TestB10GroupsWithUsersAndRowsOfLerian(t *testing.T) {
+	s := fresh(t, Options{})
+	c := story(t, s).root()
+	lin := c.newUser(object{"username": "lin"})
+	d := newDesk(t, s)
+	file := d.file("lerian.json", `{
+  "groups": [
+    {"id": "midaz-viewer-group", "name": "Viewers", "createdAt": "2024-01-15T10:30:00Z", "users": ["lerian/lin", "carol"]}
+  ],
+  "policies": [
+    ["p", "viewer", "users", "patch"],
+    "p, editor, users/password, patch",
+    {"ptype": "g", "v0": "midaz-viewer-group", "v1": "viewer"}
+  ]
+}`)
+	d.want(d.imports(file, "--from", "lerian", "--dry-run"), "created 3, changed 1, unchanged 0, skipped 0, left out 1")
+	c.get("/v1/groups/midaz-viewer-group").wantStatus(404)
+	done := d.imports(file, "--from", "lerian")
+	d.want(done, "created 3, changed 1, unchanged 0, skipped 0, left out 1")
+	if told := strings.Join(done.LeftOut, "\n"); !strings.Contains(told, "user carol: there is none") {
+		t.Errorf("what has no counterpart is not told: %s", told)
+	}
+	for resource, wanted := range map[string]bool{"users": true, "users.password": false} {
+		c.decides(object{
+			"subject": object{"type": "user", "id": lin.ID}, "action": object{"name": "patch"}, "resource": object{"type": resource, "id": "1"},
+		}, wanted)
+	}
+	d.want(d.imports(file, "--from", "lerian"), "created 0, changed 0, unchanged 4, skipped 0, left out 1")
+	out := d.run(1, "import", "--no-progress", "--from", "lerian", d.file("bad.json", "{\n\"groups\": [{\"id\": \"g\"},\n{\"id\": \"a/b\"}]}"))
+	if !strings.Contains(out.Stderr, "bad.json:3:2: /groups/1/id:") {
+		t.Errorf("the fault has no place: %s", out.Stderr)
+	}
+	c.get("/v1/groups/g").wantStatus(404)
+}
+
+// TestB10ACapabilityListBecomesApplications imports client credentials that go on with the secrets, windows and capabilities that they have.
+func TestB10ACapabilityListBecomesApplications(t *testing.T) {
+	s := fresh(t, Options{})
+	c := story(t, s).root()
+	d := newDesk(t, s)
+	secret := canary("a secret of the list, 1 " + unique(""))
+	file := d.file("credentials.json", `[
+  {"client_name": "My Application", "client_id": "my-app", "client_secret": "`+secret+`", "customer_id": "10001",
+   "valid_from": "2024-01-15T10:30:00Z", "valid_till": "`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`",
+   "capabilities": ["users.user.view", "assets.edit", "miscellaneous.ticket.view_ticket"]},
+  {"client_name": "None", "client_id": 7, "capabilities": []},
+  {"client_name": "mo-ssh-microservice-communication-key", "client_id": "ssh"}
+]`)
+	d.want(d.imports(file, "--from", "miniorange", "--dry-run"), "created 3, changed 0, unchanged 0, skipped 0, left out 2")
+	d.want(d.imports(file, "--from", "miniorange"), "created 3, changed 0, unchanged 0, skipped 0, left out 2")
+	d.want(d.imports(file, "--from", "miniorange"), "created 0, changed 0, unchanged 3, skipped 0, left out 2")
+	c.get("/v1/applications/ssh").wantStatus(404)
+	c.get("/v1/applications/7").wantStatus(200).want("/scopes", list{})
+	c.get("/v1/applications/my-app").wantStatus(200).want("/name", "My Application").want("/tenant", "10001").
+		want("/not_before", "2024-01-15T10:30:00Z").want("/scopes", list{"users/user:view", "assets:edit", "miscellaneous/ticket:view_ticket"})
+	c.ask(app{ID: "my-app", Secret: secret + "x"}, "grant_type", "client_credentials").wantOAuthError(401, "invalid_client")
+	c.as(bearer(c.token(app{ID: "my-app", Secret: secret})))
+	for method, wanted := range map[string]int{"GET": 200, "POST": 403, "PUT": 403, "DELETE": 403} {
+		c.forward(method, "/pam/apps/users/user/").wantStatus(wanted)
+	}
+	c.forward("PUT", "/pam/apps/assets/asset/").wantStatus(200).forward("GET", "/pam/apps/ticket/ticket/").wantStatus(200)
+
+	c.root()
+	for name, bad := range map[string][2]string{
+		"an unknown key":       {`[{"client_id": "bad", "admin": true}]`, "/0/admin: unknown key"},
+		"no capability":        {`[{"client_id": "bad", "capabilities": ["view"]}]`, `/0/capabilities/0: "view" is no capability`},
+		"a time without zone":  {`[{"client_id": "bad", "valid_till": "2030-01-01 10:00"}]`, "bad.json:1:"},
+		"a window that is bad": {`[{"client_id": "bad", "valid_from": "2030-01-01T00:00:00Z", "valid_till": "2029-01-01T00:00:00Z"}]`, "bad.json:1:"},
+	} {
+		if out := d.run(1, "import", "--no-progress", "--from", "miniorange", d.file("bad.json", bad[0])); !strings.Contains(out.Stderr, bad[1]) {
+			t.Errorf("%s: %s", name, out.Stderr)
+		}
+	}
+	c.get("/v1/applications/bad").wantStatus(404)
+}
+
+// TestB10PrincipalsClientsAndRolesOfHantera imports a file in both shapes of Hantera and asks what its roles give.
+func TestB10PrincipalsClientsAndRolesOfHantera(t *testing.T) {
+	s := fresh(t, Options{})
+	c := story(t, s).root()
+	d := newDesk(t, s)
+	const john, lin = "0197a9a0-0000-7000-8000-000000000001", "0197a9a0-0000-7000-8000-000000000002"
+	text := `{
+  "roles": [
+    {"key": "support:agent", "description": "Customer support representative", "acl": {"entries": [
+      {"resource": "actors", "permission": "*"}, {"resource": "graph", "permission": "*"}, {"resource": "registry", "permission": "read"},
+      {"resource": "orders", "permission": "read", "attributeKeys": ["region"]}]}},
+    {"key": "system:portal:full", "acl": {"entries": [{"resource": "iam/principals", "permission": "write"}]}}
+  ],
+  "principals": [
+    {"id": "` + john + `", "properties": {"name": "John Admin", "email": "john@example.com"}, "roles": ["system:portal:full"]},
+    {"id": "` + lin + `", "name": "Lin", "email": "lin@example.com", "phone": "1", "roles": ["support:agent"], "suspendedAt": "2025-01-01T00:00:00Z"}
+  ],
+  "clients": [
+    {"id": "mobile", "properties": {"name": "Mobile App", "redirectUris": ["myapp://callback"], "grantTypes": ["authorization_code", "refresh_token"]}, "roles": []},
+    {"id": "agent", "name": "Agent", "grantTypes": ["client_credentials"], "roles": ["support:agent"]}
+  ]
+}`
+	file := d.file("iam.json", text)
+	d.want(d.imports(file, "--from", "hantera", "--dry-run"), "created 6, changed 0, unchanged 0, skipped 0, left out 4")
+	c.get("/v1/users/" + john).wantStatus(404)
+	d.want(d.imports(file, "--from", "hantera"), "created 6, changed 0, unchanged 0, skipped 0, left out 4")
+	d.want(d.imports(file, "--from", "hantera"), "created 0, changed 0, unchanged 6, skipped 0, left out 4")
+	c.get("/v1/users/"+john).wantStatus(200).want("/username", "john@example.com").want("/roles", list{"hantera:portal:full"})
+	c.get("/v1/users/"+lin).wantStatus(200).want("/suspended_at", "2025-01-01T00:00:00Z").want("/properties/phone", "1")
+	c.get("/v1/applications/mobile").wantStatus(200).want("/redirect_uris/0", "myapp://callback").want("/grant_types/0", "authorization_code")
+	c.get("/v1/roles/hantera:portal:full").wantStatus(200).want("/grants/1/action", "reset_password")
+	ask := func(resource, action string) object {
+		return object{"subject": object{"type": "application", "id": "agent"}, "action": object{"name": action}, "resource": object{"type": resource, "id": "1"}}
+	}
+	c.decides(ask("actors/order", "close"), true).decides(ask("registry", "read"), true)
+	c.decides(ask("registry", "write"), false).decides(ask("orders", "read"), false)
+
+	for name, bad := range map[string][2]string{
+		"an unknown role": {strings.Replace(text, `"roles": ["support:agent"], "susp`, `"roles": ["support:nobody"], "susp`, 1), "iam2.json:10:"},
+		"no UUID":         {strings.Replace(text, lin, "lin", 1), "iam2.json:10:6: /principals/1/id: a principal has a UUID"},
+		"two shapes":      {strings.Replace(text, `"name": "Agent"`, `"name": "Agent", "properties": {}`, 1), "/clients/1/name: stands beside properties"},
+	} {
+		out := d.run(1, "import", "--no-progress", "--prefix", "bad", "--from", "hantera", d.file("iam2.json", bad[0]))
+		if !strings.Contains(out.Stderr, bad[1]) {
+			t.Errorf("%s: %s", name, out.Stderr)
+		}
+	}
+	c.get("/v1/roles/bad:portal:full").wantStatus(404)
+}

@@ -38,8 +38,8 @@ func (c *scenario) wantIdentity(values ...string) *scenario {
 	return c
 }
 
-// TestForwardAuthJourney: a person and a machine at a gateway, and what ends it for each.
-func TestForwardAuthJourney(t *testing.T) {
+// TestSH08ForwardAuthJourney: a person and a machine at a gateway, and what ends it for each.
+func TestSH08ForwardAuthJourney(t *testing.T) {
 	c := story(t, shared(t)).root()
 	const users = "/pam/apps/users/user/?page=1"
 	u := c.newUser(object{"grants": grants("users/user:view")})
@@ -209,8 +209,8 @@ permit contains "unmapped_route" if time.parse_rfc3339_ns(input.resource.id) > 0
 	c.header("Decision-Id")
 }
 
-// TestTheForwardAuthGuideRuns runs every command of the guide to gateways, in order.
-func TestTheForwardAuthGuideRuns(t *testing.T) {
+// TestSH08TheForwardAuthGuideRuns runs every command of the guide to gateways, in order.
+func TestSH08TheForwardAuthGuideRuns(t *testing.T) {
 	binaryOnly(t)
 	text, blocks := guide(t, "docs/forward-auth.md")
 	for _, gateway := range []string{"## nginx", "## Traefik", "## Caddy"} {

@@ -57,6 +57,23 @@ func TestPasswordsAreHashedBeside(t *testing.T) {
 		t.Errorf("its arguments: %q, %v", arguments, err)
 	}
 
+	c.step("every thread of it gives way, on whichever a goroutine runs")
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", one[0]))
+	if err != nil || len(threads) < 2 {
+		t.Fatalf("%d threads, %v", len(threads), err)
+	}
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if err != nil {
+			continue // it has ended
+		}
+		// proc(5): what follows the name in brackets begins with field 3; 19 is the nice value and 41 the policy, of which 5 is SCHED_IDLE.
+		_, after, _ := strings.Cut(string(stat), ") ")
+		if fields := strings.Fields(after); fields[41-3] != "5" && fields[19-3] != "19" {
+			t.Errorf("%s has policy %s and nice value %s", thread, fields[41-3], fields[19-3])
+		}
+	}
+
 	c.step("it is interrupted, as by a terminal, and goes on")
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		if err := syscall.Kill(one[0], signal); err != nil {

@@ -22,6 +22,7 @@ var suite struct {
 	store    string   // "sqlite" or "mongo"
 	db       database // nil on the embedded store
 	shared   *Server
+	spoken   *Server // on which every dialect is on
 	mu       sync.Mutex
 	leftOut  []string
 	notFound error // why there are no containers, where they were asked for
@@ -50,8 +51,10 @@ func run(m *testing.M) int {
 	if problems[0] == nil {
 		code = m.Run()
 	}
-	if suite.shared != nil {
-		problems = append(problems, suite.shared.finish()...)
+	for _, s := range []*Server{suite.shared, suite.spoken} {
+		if s != nil {
+			problems = append(problems, s.finish()...)
+		}
 	}
 	if suite.db != nil {
 		problems = append(problems, suite.db.close()...) // after the servers: it is searched for all that they were told

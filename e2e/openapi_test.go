@@ -106,6 +106,8 @@ func (k *contract) hold(r *http.Request, sent []byte, reply *http.Response, body
 	switch {
 	case err != nil:
 		return err
+	case o == nil && dialectPath(r.URL.Path):
+		return nil // the words of another system are not Writ's API
 	case o == nil && reply.StatusCode != http.StatusNotFound && reply.StatusCode != http.StatusMethodNotAllowed:
 		return errors.New("the document has no such operation, and the reply is neither 404 nor 405")
 	case o == nil:
@@ -124,6 +126,13 @@ func (k *contract) hold(r *http.Request, sent []byte, reply *http.Response, body
 	counts[strconv.Itoa(reply.StatusCode)]++
 	k.mu.Unlock()
 	return o.replies(r.Method, reply, body)
+}
+
+// dialectPath says whether a path is below the default one of a dialect.
+func dialectPath(path string) bool {
+	return slices.ContainsFunc([]string{"/hantera/", "/lerian/", "/miniorange/", "/policyserver/", "/rustici/"}, func(base string) bool {
+		return strings.HasPrefix(path, base)
+	})
 }
 
 // document returns that of the listener an exchange went to, or nil if the server went away meanwhile.

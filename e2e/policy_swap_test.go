@@ -86,9 +86,9 @@ func document(action string) map[string]string {
 	return documentPolicy("e2edoc", "e2edoc.anybody", `input.action.name == "`+action+`"`)
 }
 
-// TestPolicySwap edits a policy directory under a running server: a saved edit decides, a broken one changes nothing and
+// TestSO05AndSO06PolicySwap edits a policy directory under a running server: a saved edit decides, a broken one changes nothing and
 // is said.
-func TestPolicySwap(t *testing.T) {
+func TestSO05AndSO06PolicySwap(t *testing.T) {
 	dir := policyDir(t, document("read"))
 	file := filepath.Join(dir, "apps", "e2edoc", "policy.rego")
 	s := fresh(t, Options{Args: []string{"--policies", dir}})
@@ -118,6 +118,9 @@ func TestPolicySwap(t *testing.T) {
 	write(t, file, "package apps.e2edoc\n\npermit contains \"e2edoc.broken\" if {\n")
 	c.eventually(swapWithin, func() { c.as("").get("/readyz").wantStatus(200).wantNaming("degraded") })
 	c.wantNaming("policy.rego")
+	if c.metric("writ_policy_degraded") != 1 {
+		c.fail("the metrics do not say so")
+	}
 	c.root().decides(ask("write"), true).decides(ask("read"), false)
 	c.post("/access/v1/evaluation", withReasons(ask("write"))).want("/context/policy_revision", second)
 	if !strings.Contains(s.text(s.stderr())+s.text(s.stdout()), "policy.rego") {
@@ -134,8 +137,20 @@ func TestPolicySwap(t *testing.T) {
 	}
 	c.eventually(swapWithin, func() { c.decides(with("2090-01-01T00:00:00Z"), true) })
 	c.decides(with("2020-01-01T00:00:00Z"), false)
-	c.post("/access/v1/evaluation", with("garbage")).wantStatus(503)
-	c.header("Retry-After")
+	undecided := func(q object) {
+		const series = `writ_decisions_total{entrypoint="writ/decision",result="error"}`
+		before := 0.0 // there is no series before the first
+		if c.onAdmin().get("/metrics").wantStatus(200); strings.Contains(string(c.last.body), series) {
+			before = c.metric(series)
+		}
+		c.post("/access/v1/evaluation", q).wantStatus(503).wantAbsent("/decision")
+		c.header("Retry-After")
+		if n := c.metric(series); n != before+1 {
+			c.fail("%v errors are counted, want %v", n, before+1)
+		}
+		c.root()
+	}
+	undecided(with("garbage"))
 
 	c.step("a repaired edit heals")
 	write(t, file, document("read")["apps/e2edoc/policy.rego"])

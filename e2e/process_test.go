@@ -86,6 +86,9 @@ func (r *processRunner) start(ctx context.Context, o Options) (*Server, error) {
 		l.env["WRIT_MONGODB_URI"] = s.shares.db.uri(s.shares.name)
 	}
 	cmd := exec.Command(r.binary, l.args...) // not bound to ctx: a shared server outlives its first test
+	if o.Cores != "" {
+		cmd = exec.Command("taskset", append([]string{"-c", o.Cores, r.binary}, l.args...)...)
+	}
 	cmd.Dir, cmd.Env = s.Dir, environment(l.env)
 	run, err := startProcess(cmd, s.stdout(), s.stderr())
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestSeedG17RootIsCreatedOnceAndKeysSurvive restarts a server with another bootstrap secret in its environment.
-func TestSeedG17RootIsCreatedOnceAndKeysSurvive(t *testing.T) {
+// TestSeedG17AndSL04RootIsCreatedOnceAndKeysSurvive restarts a server with another bootstrap secret in its environment.
+func TestSeedG17AndSL04RootIsCreatedOnceAndKeysSurvive(t *testing.T) {
 	s := fresh(t, Options{})
 	c := story(t, s).root()
 	a := c.newApp(object{"grants": grants("ledger:read")})

@@ -120,8 +120,8 @@ func TestSeedG03GrantsCollapseAndTenantsAreCaseSensitive(t *testing.T) {
 	c.post("/v1/applications", merge(body, object{"grants": grants("iam/users:fly")})).wantProblem(400, "/grants/0/action")
 }
 
-// TestSeedG04WriteCredentialsCannotGiveReadContent is the table of the fourth restriction for POST, PUT and PATCH.
-func TestSeedG04WriteCredentialsCannotGiveReadContent(t *testing.T) {
+// TestSeedG04AndSA07WriteCredentialsCannotGiveReadContent is the table of the fourth restriction for POST, PUT and PATCH.
+func TestSeedG04AndSA07WriteCredentialsCannotGiveReadContent(t *testing.T) {
 	c := story(t, shared(t)).root()
 	actor := c.newApp(object{"grants": grants("iam/applications:write", "iam/applications:write_scopes")})
 	reader := c.newApp(object{"grants": grants("iam/applications:read")})
@@ -201,31 +201,52 @@ func TestSeedG05TenantsAreGivenOnNeverWidened(t *testing.T) {
 	give("jobs:read", false)
 }
 
-func TestSeedG06NoDetourGainsARight(t *testing.T) {
+func TestSeedG06AndSA06NoDetourGainsARight(t *testing.T) {
 	c := story(t, shared(t)).root()
 	strong := c.newApp(object{"grants": grants("content:read")})
 	strongUser := c.newUser(object{"grants": grants("content:read")})
 	role := c.newRole("content:read")
 	group := c.newGroup(role)
 	own := c.newRole()
+	nested := "e2e:" + unique("nested")
+	c.put("/v1/roles/"+nested, object{"inherits": list{role}}).wantStatus(201)
+	team := c.newGroup()
 	actor := c.newApp(object{"grants": append(grants("iam:*"), object{
 		"resource": "jobs", "action": "read",
 		"not_after": "2089-01-01T00:00:00Z",
 	})})
 	mine := c.newUser(object{})
+	serving := c.newApp(object{"grant_types": list{"password"}, "scopes": list{"iam/users:read"}})
+	capped := c.newApp(object{"grants": grants("content:read"), "scopes": list{"iam/users:read"}})
 	c.as(bearer(c.token(actor)))
 	for name, attempt := range map[string]func(){
-		"a stronger one's secret":   func() { c.post("/v1/applications/"+strong.ID+"/secrets", object{"label": "x"}) },
-		"its first secret's end":    func() { c.delete("/v1/applications/" + strong.ID + "/secrets/" + strong.SecretID) },
-		"a stronger one's password": func() { c.post("/v1/users/"+strongUser.ID+"/password/reset", nil) },
-		"its grants":                func() { c.patch("/v1/users/"+strongUser.ID, object{"grants": list{}}) },
-		"its scopes":                func() { c.put("/v1/applications/"+strong.ID+"/scopes", object{"scopes": list{}}) },
-		"its status":                func() { c.patch("/v1/applications/"+strong.ID, object{"is_active": false}) },
-		"its end":                   func() { c.delete("/v1/applications/" + strong.ID) },
-		"through a role":            func() { c.patch("/v1/users/"+mine.ID, object{"roles": list{role}}) },
-		"through a group":           func() { c.patch("/v1/users/"+mine.ID, object{"groups": list{group}}) },
-		"through a role of its own": func() { c.patch("/v1/roles/"+own, object{"grants": grants("content:read")}) },
-		"through inheritance":       func() { c.patch("/v1/roles/"+own, object{"inherits": list{role}}) },
+		"an application": func() {
+			c.post("/v1/applications", object{"name": "a", "grant_types": list{"client_credentials"}, "grants": grants("content:read")})
+		},
+		"an application with a role": func() {
+			c.put("/v1/applications/"+unique("a"), object{"name": "a", "grant_types": list{"client_credentials"}, "roles": list{role}})
+		},
+		"an application with a group": func() {
+			c.post("/v1/applications", object{"name": "a", "grant_types": list{"client_credentials"}, "groups": list{group}})
+		},
+		"the scopes of one that serves people": func() {
+			c.put("/v1/applications/"+serving.ID+"/scopes", object{"scopes": list{"iam/users:read", "content:read"}})
+		},
+		"the scopes of one that holds more": func() { c.put("/v1/applications/"+capped.ID+"/scopes", object{"scopes": list{"content:read"}}) },
+		"the scopes of one, with the rest":  func() { c.patch("/v1/applications/"+capped.ID, object{"name": "a", "scopes": list{"*:*"}}) },
+		"a group that has members":          func() { c.patch("/v1/groups/"+team, object{"roles": list{role}}) },
+		"a role through another of its own": func() { c.put("/v1/roles/e2e:"+unique("r"), object{"inherits": list{nested}}) },
+		"a stronger one's secret":           func() { c.post("/v1/applications/"+strong.ID+"/secrets", object{"label": "x"}) },
+		"its first secret's end":            func() { c.delete("/v1/applications/" + strong.ID + "/secrets/" + strong.SecretID) },
+		"a stronger one's password":         func() { c.post("/v1/users/"+strongUser.ID+"/password/reset", nil) },
+		"its grants":                        func() { c.patch("/v1/users/"+strongUser.ID, object{"grants": list{}}) },
+		"its scopes":                        func() { c.put("/v1/applications/"+strong.ID+"/scopes", object{"scopes": list{}}) },
+		"its status":                        func() { c.patch("/v1/applications/"+strong.ID, object{"is_active": false}) },
+		"its end":                           func() { c.delete("/v1/applications/" + strong.ID) },
+		"through a role":                    func() { c.patch("/v1/users/"+mine.ID, object{"roles": list{role}}) },
+		"through a group":                   func() { c.patch("/v1/users/"+mine.ID, object{"groups": list{group}}) },
+		"through a role of its own":         func() { c.patch("/v1/roles/"+own, object{"grants": grants("content:read")}) },
+		"through inheritance":               func() { c.patch("/v1/roles/"+own, object{"inherits": list{role}}) },
 		"through a new role": func() {
 			c.put("/v1/roles/e2e:"+unique("r"),
 				object{"grants": grants("content:read")})

@@ -61,6 +61,8 @@ type Options struct {
 	Merged bool
 	// From continues on the data and the addresses of a server that has stopped.
 	From *Server
+	// Cores are those that a process is bound to, as taskset names them; empty: all.
+	Cores string
 	// Among makes the server one of several nodes.
 	Among *cluster
 }
@@ -189,6 +191,9 @@ func (o Options) prepare(dir func() (string, error), db database) (launch, error
 	if s.shares.issuer != "" {
 		l.env["WRIT_ISSUER"] = s.shares.issuer
 	}
+	// Every line is held to its reply, and a line that finds no room is dropped, as it should be: the tests write them faster than a
+	// Docker engine takes them.
+	l.env["WRIT_DECISION_LOG_QUEUE"] = "100000"
 	l.args = []string{"serve"}
 	if o.Command != "" {
 		l.args[0] = o.Command

@@ -132,8 +132,8 @@ func TestC04AndSeedP13TenantsFromInside(t *testing.T) {
 	}
 }
 
-// TestC04HiddenAndMissingAreTheSame goes to each row with an id without any right, and with a right to something else.
-func TestC04HiddenAndMissingAreTheSame(t *testing.T) {
+// TestC04AndSA05HiddenAndMissingAreTheSame goes to each row with an id without any right, and with a right to something else.
+func TestC04AndSA05HiddenAndMissingAreTheSame(t *testing.T) {
 	c := story(t, shared(t)).root()
 	there := c.placed("")
 	nobody, other := c.newApp(object{}), c.newApp(object{"grants": grants("jobs:*@*", "decisions:ask")})

@@ -33,8 +33,8 @@ func TestSeedH03NamesFoldAndPropertiesComeBack(t *testing.T) {
 	c.get("/v1/users/"+u.ID).want("/properties", sent)
 }
 
-// TestSeedH04PreconditionsMayBeDemanded switches the policy data on.
-func TestSeedH04PreconditionsMayBeDemanded(t *testing.T) {
+// TestSeedH04AndSA15PreconditionsMayBeDemanded switches the policy data on.
+func TestSeedH04AndSA15PreconditionsMayBeDemanded(t *testing.T) {
 	dir := policyDir(t, map[string]string{"settings/data.yaml": "require_if_match: true\n"})
 	c := story(t, fresh(t, Options{Args: []string{"--policies", dir}})).root()
 	id := unique("app")

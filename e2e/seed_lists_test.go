@@ -30,6 +30,29 @@ func (c *scenario) all(path, member string) []string {
 	return got
 }
 
+// allBack walks a list from its end to its start, in pages in front of each other, and returns the given member of every item, in order.
+func (c *scenario) allBack(path, member string) []string {
+	got := []string{}
+	c.get(path).wantStatus(200)
+	for page, _ := c.last.value().(map[string]any); c.err == nil; page, _ = c.last.value().(map[string]any) {
+		if next, _ := page["next"].(string); next == "" {
+			got = c.items(member)
+			break
+		}
+		c.get(path + "&after=" + page["next"].(string)).wantStatus(200)
+	}
+	for c.err == nil {
+		page, _ := c.last.value().(map[string]any)
+		first, _ := page["first"].(string)
+		if first == "" {
+			break
+		}
+		c.get(path + "&before=" + first).wantStatus(200)
+		got = append(c.items(member), got...)
+	}
+	return got
+}
+
 // seen is an object of the world of TestSeedH18, as root reads it.
 type seen struct {
 	id   string
@@ -42,9 +65,9 @@ func (o seen) has(member string, fits func(string) bool) bool {
 	return slices.ContainsFunc(array, func(v any) bool { s, ok := v.(string); return ok && fits(s) })
 }
 
-// TestSeedH18ListsShowWhatCanBeReadOneByOne plays random readers in a small world of three tenants. What a list shows, with any
+// TestSeedH18AndSA08AndSA09ListsShowWhatCanBeReadOneByOne plays random readers in a small world of three tenants. What a list shows, with any
 // filters, in pages of any size and in its total, is held against GET of every single object.
-func TestSeedH18ListsShowWhatCanBeReadOneByOne(t *testing.T) {
+func TestSeedH18AndSA08AndSA09ListsShowWhatCanBeReadOneByOne(t *testing.T) {
 	s := fresh(t, Options{})
 	c := story(t, s).root()
 	seed := [2]uint64{rand.Uint64(), rand.Uint64()}
@@ -80,7 +103,7 @@ func TestSeedH18ListsShowWhatCanBeReadOneByOne(t *testing.T) {
 		tenant string // of the token, where the reader narrows it
 		scope  string
 	}
-	var readers []reader
+	readers := []reader{{app: c.newApp(object{"grants": grants("iam:read@*", "iam:read")})}} // one who sees all, so that there is something to compare
 	for range 32 {
 		held := []string{}
 		for range 1 + random.IntN(3) {
@@ -218,6 +241,10 @@ func TestSeedH18ListsShowWhatCanBeReadOneByOne(t *testing.T) {
 				if c.done(); !slices.Equal(got, want) {
 					t.Fatalf("reader %d: GET %s shows %v; readable one by one are %v", n, path, got, want)
 				}
+				if back := c.allBack(path, kinds[kind]); c.err == nil && !slices.Equal(back, want) {
+					t.Fatalf("reader %d: GET %s shows %v from the end back; readable one by one are %v", n, path, back, want)
+				}
+				c.done()
 				compared, shown = compared+1, shown+len(got)
 			}
 		}
@@ -275,6 +302,9 @@ func TestSeedH17AndSS4CursorsAreBoundToWhatTheyAreFor(t *testing.T) {
 	c.as(bearer(c.token(inside)))
 	mine := c.get(path).wantStatus(200).text("/next")
 	c.get(path + "&after=" + mine).wantStatus(200)
+	c.get(path + "&before=" + mine).wantStatus(200)
+	c.get(path+"&before="+mine+"&after="+mine).wantProblem(400, "").want("/code", "two_cursors")
+	c.get(path+"&before="+everywhere).wantProblem(400, "").want("/parameter", "before")
 	refused := func(name, path string) {
 		c.get(path).wantProblem(400, "").want("/parameter", "after")
 		c.expect(name)
@@ -318,5 +348,23 @@ func TestSeedH17AndSS4CursorsAreBoundToWhatTheyAreFor(t *testing.T) {
 	}
 	if c.err == nil && !slices.Equal(got, want) {
 		c.fail("pages gave %v, want %v", got, want)
+	}
+
+	c.step("and so on the way back")
+	got = c.items("id")
+	for n := 0; n < 20 && c.err == nil; n++ {
+		page, _ := c.last.value().(map[string]any)
+		first, _ := page["first"].(string)
+		if first == "" {
+			break
+		}
+		gone := c.newApp(object{"groups": list{group}})
+		c.delete("/v1/applications/" + gone.ID).wantStatus(204)
+		c.put("/v1/applications/z"+unique("a"), object{"name": "behind all others", "groups": list{group}}).wantStatus(201)
+		c.get(path + "&before=" + first).wantStatus(200)
+		got = append(c.items("id"), got...)
+	}
+	if c.err == nil && !slices.Equal(got, want) {
+		c.fail("pages back gave %v, want %v", got, want)
 	}
 }

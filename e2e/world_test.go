@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -21,14 +22,20 @@ func (c *scenario) root() *scenario {
 
 // owner makes the scenario act as a person who is a full administrator and has just logged in.
 func (c *scenario) owner() *scenario {
-	return c.as(bearer(once(c, "owner", func() string {
+	type owner struct {
+		front app
+		who   user
+	}
+	o := once(c, "owner", func() owner {
 		was := c.auth
 		c.as(basic("root", c.s.Secret))
-		front := c.newApp(object{"name": "owner's front end", "grant_types": list{"password"}})
-		who := c.newUser(object{"roles": list{"system:owner"}})
+		o := owner{c.newApp(object{"name": "owner's front end", "grant_types": list{"password"}}), c.newUser(object{"roles": list{"system:owner"}})}
 		c.auth = was
-		return c.login(front, who)
-	})))
+		return o
+	})
+	// A login is fresh for five minutes, and the tests of one server take longer.
+	const kept = 2 * time.Minute
+	return c.as(bearer(once(c, "owner "+strconv.FormatInt(time.Now().UnixNano()/int64(kept), 10), func() string { return c.login(o.front, o.who) })))
 }
 
 // front returns an application through which people log in.

@@ -71,7 +71,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.IntVar(&o.users, "users", 10_000, "users in the store")
 	flags.StringVar(&o.json, "json", "", "also write the report to this file as JSON")
 	flags.StringVar(&o.markdown, "markdown", "", "also write the report to this file, as the part of docs/benchmarks.md that it is")
-	flags.StringVar(&o.seeded, "seeded", "", "keep the seeded directories of PI-02 to PI-05 here, and take those that are; absent: for this run")
+	flags.StringVar(&o.seeded, "seeded", "", "keep the seeded directories of PI-02 to PI-05, PD-03, PD-06 and PD-10 here, and take those that are; absent: for this run")
 	flags.StringVar(&o.profile, "profile", "", "then save CPU and heap profiles of each scenario in this directory")
 	flags.DurationVar(&o.pace.warm, "warm-up", 500*time.Millisecond, "least warm-up of each load")
 	flags.DurationVar(&o.pace.round, "duration", 1500*time.Millisecond, "least time of each round of a closed loop, which then goes on to the end of a collection")
@@ -231,6 +231,9 @@ func (b *bench) all(ctx context.Context, r *results) error {
 	if err := b.bySize(ctx, r); err != nil {
 		return err
 	}
+	if err := b.savedEdit(ctx, r); err != nil {
+		return fmt.Errorf("edit of a policy: %w", err)
+	}
 	return b.loads(ctx, r)
 }
 
@@ -341,7 +344,9 @@ func (b *bench) loads(ctx context.Context, r *results) error {
 	if err != nil {
 		return err
 	}
-	p := program{binary: b.bench, args: []string{"serve"}, env: env, dir: dir, on: b.cores.server}
+	p := program{
+		binary: b.bench, args: []string{"serve"}, env: append(env, "WRIT_DIALECTS_LERIAN_ENABLED=true"), dir: dir, on: b.cores.server,
+	}
 	s, err := p.start(ctx, b.cores.load)
 	if err != nil {
 		return err

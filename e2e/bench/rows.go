@@ -59,11 +59,26 @@ func rows() []row {
 		fixed("PI-04", "resident memory with them", mebibytes, 1024, ofLarge(func(s *sized) float64 { return s.RestMiB })),
 		fixed("PI-05", "edit of a role that 100,000 have: reply", micros, 20_000, ofLarge(func(s *sized) float64 { return s.of(commonEdited) })),
 		fixed("PI-05", "the same: effective for all", seconds, 1, ofLarge(func(s *sized) float64 { return s.Effective })),
+		fixed("PD-03", "evaluation at 1,000 to 1,000,000 users, working set hot, the dearest directory against its floor", times, 2.5,
+			decided(func(_, _, floors float64) float64 { return floors })),
+		fixed("PD-03", "the same: the dearest directory against the cheapest", times, 1.15,
+			decided(func(dearest, cheapest, _ float64) float64 { return dearest / cheapest })),
 		limited("PD-04", "batch of 100, per decision", "evaluations-100", 15),
 		ratio("PD-05", "forward-auth, permit", "forward-permit", 2.5, "floor"),
 		ratio("PD-05", "forward-auth, no such row", "forward-unmapped", 2.5, "floor"),
+		fixed("PD-06", "evaluation with the decision log against without", times, 1.15, func(r *results) (float64, bool) {
+			small := r.size("1k")
+			if small == nil || small.Unlogged == 0 {
+				return 0, false
+			}
+			return small.Logged / small.Unlogged, true
+		}),
+		fixed("PD-07", "saved edit of a policy of 200 rules to the first decision by it", millis, 500, single("edit to decision")),
 		fixed("PD-08", "replay of a recorded decision: 100,000 in a minute of one core", micros, 600, single("replay")),
 		limited("PD-10", "subject search, one page, at 10,000 users", "search-subject", 50_000),
+		fixed("PD-10", "the same, at 1,000,000 users", micros, 50_000, ofLarge(func(s *sized) float64 { return s.of(searchDecided) })),
+		ratio("DT-01", "token through a dialect, against the same natively", "dialect-token", 1.5, "native-token"),
+		ratio("DT-02", "decision through a dialect, against the same natively", "dialect-decision", 1.5, "native-decision"),
 		tail("PD-09", "p99 of evaluation at half of capacity", "evaluation-permit", 2*time.Millisecond),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 )
 
@@ -116,7 +117,7 @@ func scenarios() []scenario {
 			}
 		}},
 	}
-	return append(all, oauthScenarios()...)
+	return slices.Concat(all, dialectScenarios(), oauthScenarios())
 }
 
 // evaluations asks about every user once per cycle: may this user read what resource says?

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -23,10 +24,12 @@ import (
 type directory struct {
 	profile string
 	users   int
+	// objects says that operations on objects are measured, and not decisions alone: there are enough of them for each to be another one.
+	objects bool
 }
 
 func directories() []directory {
-	return []directory{{"10k", 10_000}, {"100k", 100_000}, {"large", 1_000_000}}
+	return []directory{{"1k", 1_000, false}, {"10k", 10_000, true}, {"100k", 100_000, true}, {"large", 1_000_000, true}}
 }
 
 const (
@@ -47,7 +50,11 @@ type sized struct {
 	Users        int           `json:"users"`
 	StartSeconds float64       `json:"start_seconds"`
 	RestMiB      float64       `json:"resident_at_rest_mib"`
-	Operations   []sizedTiming `json:"operations"`
+	Operations   []sizedTiming `json:"operations,omitempty"`
+	Decisions    []sizedTiming `json:"decisions"`
+	// Logged and Unlogged are the CPU time of an evaluation with the decision log and without it, where that was measured.
+	Logged   float64 `json:"logged_us,omitempty"`
+	Unlogged float64 `json:"unlogged_us,omitempty"`
 	// Effective is how long after the reply to an edit of the role that a tenth have all of a sample of them were seen to have it.
 	Effective float64 `json:"effective_seconds"`
 	// Grown is by how much resident memory grew from before that edit until then.
@@ -65,7 +72,7 @@ type sizedTiming struct {
 }
 
 func (s *sized) of(name string) float64 {
-	for _, o := range s.Operations {
+	for _, o := range slices.Concat(s.Operations, s.Decisions) {
 		if o.Name == name {
 			return o.CPU
 		}
@@ -78,22 +85,24 @@ func (o *options) wantsSizes() bool {
 	return slices.ContainsFunc(o.only, func(name string) bool { return slices.Contains(sizeRows(), name) })
 }
 
-func sizeRows() []string { return []string{"PI-02", "PI-03", "PI-04", "PI-05"} }
+func sizeRows() []string {
+	return []string{"PI-02", "PI-03", "PI-04", "PI-05", "PD-03", "PD-06", "PD-10"}
+}
 
 // bySize measures each directory.
 func (b *bench) bySize(ctx context.Context, r *results) error {
 	if !b.wantsSizes() {
 		if len(b.only) == 0 {
-			r.Absent = append(r.Absent, "PI-02 to PI-05: name one with --scenario; the directory of a million users takes minutes to make")
+			r.Absent = append(r.Absent, "PI-02 to PI-05, PD-03, PD-06, PD-10: name one with --scenario; the directory of a million users takes minutes to make")
 		}
 		return nil
 	}
 	if b.store != "sqlite" {
-		r.Absent = append(r.Absent, "PI-02 to PI-05: measured on the embedded store only")
+		r.Absent = append(r.Absent, "PI-02 to PI-05, PD-03, PD-06, PD-10: measured on the embedded store only")
 		return nil
 	}
 	for _, size := range directories() {
-		s, err := b.size(ctx, size.profile, size.users)
+		s, err := b.size(ctx, size)
 		if err != nil {
 			return fmt.Errorf("directory %s: %w", size.profile, err)
 		}
@@ -124,7 +133,8 @@ func (b *bench) seeded(ctx context.Context, profile string) (string, error) {
 	return dir, copyFile(filepath.Join(from, "writ.db"), filepath.Join(dir, "data", "writ.db"))
 }
 
-func (b *bench) size(ctx context.Context, profile string, users int) (*sized, error) {
+func (b *bench) size(ctx context.Context, size directory) (*sized, error) {
+	profile := size.profile
 	dir, err := b.seeded(ctx, profile)
 	if err != nil {
 		return nil, err
@@ -133,7 +143,7 @@ func (b *bench) size(ctx context.Context, profile string, users int) (*sized, er
 	if err != nil {
 		return nil, err
 	}
-	m := &sized{Profile: profile, Users: users}
+	m := &sized{Profile: profile, Users: size.users}
 	// The first start makes root and the keys, the second is what a restart is. On all cores, as the product would be.
 	p := program{binary: b.shipped, args: []string{"serve"}, env: env, dir: dir, on: b.cores.all}
 	for n := range 2 {
@@ -163,6 +173,15 @@ func (b *bench) size(ctx context.Context, profile string, users int) (*sized, er
 	if w.root, err = w.token(ctx, basic("root", secret)); err != nil {
 		return nil, err
 	}
+	b.say("decisions in the directory %s", profile)
+	if err := w.decisions(ctx); err != nil {
+		return nil, err
+	}
+	if !size.objects {
+		s.stop()
+		b.say("decisions in the directory %s with and without the decision log", profile)
+		return m, b.logging(ctx, p, secret, m)
+	}
 	b.say("operations on the directory %s", profile)
 	if err := w.operations(ctx); err != nil {
 		return nil, err
@@ -191,15 +210,20 @@ func seededUser(i int) string {
 
 // call sends one request and refuses any answer but the wanted one.
 func (w *sizeWorld) call(ctx context.Context, method, address, path string, body any, want int) ([]byte, error) {
-	var text []byte
-	header := http.Header{"Authorization": {w.root}}
-	if body != nil {
-		header.Set("Content-Type", "application/json")
-		var err error
-		if text, err = json.Marshal(body); err != nil {
-			return nil, err
-		}
+	if body == nil {
+		return w.send(ctx, method, address, path, nil, nil, want)
 	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	return w.send(ctx, method, address, path, http.Header{"Content-Type": {"application/json"}}, text, want)
+}
+
+// send is call with headers and a body as they go over the wire.
+func (w *sizeWorld) send(ctx context.Context, method, address, path string, more http.Header, text []byte, want int) ([]byte, error) {
+	header := http.Header{"Authorization": {w.root}}
+	maps.Copy(header, more)
 	status, reply, err := ask(ctx, method, "http://"+address+path, header, text)
 	if err == nil && status != want {
 		err = fmt.Errorf("%s %s: got %d %.300s, want %d", method, path, status, reply, want)
@@ -460,6 +484,25 @@ func (r *results) worstGrowth() (factor float64, name string) {
 	return factor, name
 }
 
+// decided are the figures of PD-03: what an evaluation costs in the directory where it costs most, against where it costs least, and
+// against the floor of the same server.
+func decided(against func(dearest, cheapest, floors float64) float64) func(*results) (float64, bool) {
+	return func(r *results) (float64, bool) {
+		var dearest, cheapest, ratio float64
+		for i := range r.Sizes {
+			cpu, floor := r.Sizes[i].of(permitDecided), r.Sizes[i].of(floorDecided)
+			if cpu == 0 || floor == 0 {
+				return 0, false
+			}
+			if dearest == 0 || cpu < cheapest {
+				cheapest = cpu
+			}
+			dearest, ratio = max(dearest, cpu), max(ratio, cpu/floor)
+		}
+		return against(dearest, cheapest, ratio), dearest > 0
+	}
+}
+
 // sizesTable writes the directories side by side.
 func (r *results) sizesTable(b *strings.Builder) {
 	if len(r.Sizes) == 0 {
@@ -478,13 +521,27 @@ func (r *results) sizesTable(b *strings.Builder) {
 	}
 	add("start to ready", func(s *sized) string { return number(s.StartSeconds, 2) + " s" })
 	add("resident at rest", func(s *sized) string { return number(s.RestMiB, 0) + " MiB" })
-	for _, o := range r.Sizes[0].Operations {
-		add(o.Name, func(s *sized) string { return number(s.of(o.Name), 0) + " µs CPU" })
+	largest := r.Sizes[len(r.Sizes)-1]
+	for _, o := range slices.Concat(largest.Decisions, largest.Operations) {
+		add(o.Name, func(s *sized) string {
+			if s.of(o.Name) == 0 {
+				return ""
+			}
+			return number(s.of(o.Name), 0) + " µs CPU"
+		})
 	}
-	add("first page of the users", func(s *sized) string { return number(s.FirstPage, 0) + " µs CPU" })
-	add("a deep page", func(s *sized) string { return fmt.Sprintf("%s µs CPU (page %d)", number(s.DeepPage, 0), s.Deep) })
-	add("all of a sample have what was given to a tenth", func(s *sized) string { return number(s.Effective, 2) + " s later" })
-	add("resident memory grew by", func(s *sized) string { return number(s.Grown, 0) + " MiB" })
+	whole := func(figure func(*sized) string) func(*sized) string {
+		return func(s *sized) string {
+			if len(s.Operations) == 0 {
+				return ""
+			}
+			return figure(s)
+		}
+	}
+	add("first page of the users", whole(func(s *sized) string { return number(s.FirstPage, 0) + " µs CPU" }))
+	add("a deep page", whole(func(s *sized) string { return fmt.Sprintf("%s µs CPU (page %d)", number(s.DeepPage, 0), s.Deep) }))
+	add("all of a sample have what was given to a tenth", whole(func(s *sized) string { return number(s.Effective, 2) + " s later" }))
+	add("resident memory grew by", whole(func(s *sized) string { return number(s.Grown, 0) + " MiB" }))
 	table(b, head, lines)
 	if factor, name := r.worstGrowth(); name != "" {
 		fmt.Fprintf(b, "What grew most from the smallest to the largest: %s, × %s.\n", name, number(factor, 2))

@@ -29,9 +29,10 @@ type world struct {
 	bare          *server // with nothing in its store, for the floors
 	users         int
 	oauth         oauth
-	asking        string // Bearer token that may ask for decisions
-	administering string // Bearer token that may read users
-	passing       string // Bearer token that passes a gateway at a row of the shipped table
+	asking        string        // Bearer token that may ask for decisions
+	administering string        // Bearer token that may read users
+	passing       string        // Bearer token that passes a gateway at a row of the shipped table
+	spoken        credentialsOf // of an application that is asked for and about through a dialect and natively
 }
 
 type object = map[string]any
@@ -76,6 +77,11 @@ func populate(ctx context.Context, s, bare *server, rootSecret string, users int
 		"name": "administering", "grants": []object{{"tenant": "*", "resource": "iam/users", "action": "read"}},
 	})
 	if err != nil {
+		return nil, err
+	}
+	if w.spoken, err = w.made(ctx, root, object{
+		"name": "spoken", "grants": []object{{"resource": "accounts", "action": "get"}},
+	}); err != nil {
 		return nil, err
 	}
 	visitor, err := w.application(ctx, root, object{
@@ -166,12 +172,21 @@ func (w *world) create(ctx context.Context, root, path string, fields object) ([
 
 // application makes one, for client_credentials unless the fields say otherwise, and returns its Basic credentials.
 func (w *world) application(ctx context.Context, root string, fields object) (string, error) {
+	made, err := w.made(ctx, root, fields)
+	return basic(made.id, made.secret), err
+}
+
+// credentialsOf are those of an application.
+type credentialsOf struct{ id, secret string }
+
+// made makes an application.
+func (w *world) made(ctx context.Context, root string, fields object) (credentialsOf, error) {
 	if fields["grant_types"] == nil {
 		fields["grant_types"] = []string{"client_credentials"}
 	}
 	text, err := w.create(ctx, root, "/v1/applications", fields)
 	if err != nil {
-		return "", err
+		return credentialsOf{}, err
 	}
 	var made struct {
 		ID     string `json:"id"`
@@ -180,9 +195,9 @@ func (w *world) application(ctx context.Context, root string, fields object) (st
 		} `json:"secret"`
 	}
 	if err := json.Unmarshal(text, &made); err != nil || made.Secret.Value == "" {
-		return "", fmt.Errorf("the secret of application %s is not in %s: %w", fields["name"], text, err)
+		return credentialsOf{}, fmt.Errorf("the secret of application %s is not in %s: %w", fields["name"], text, err)
 	}
-	return basic(made.ID, made.Secret.Value), nil
+	return credentialsOf{made.ID, made.Secret.Value}, nil
 }
 
 // token returns a Bearer credential with all that the application holds.
