@@ -529,12 +529,18 @@ func escaped(name string) string {
 	if !strings.ContainsAny(name, "~/") {
 		return name
 	}
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	return pointerEscapes.Replace(name)
 }
+
+// Replacers are made once: the first use of one builds tables that are larger than a line of the log.
+var (
+	pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
+	separators     = strings.NewReplacer("-", "", "_", "", " ", "")
+)
 
 // secretName says whether a name tells of a credential.
 func secretName(name string) bool {
-	name = strings.ToLower(strings.NewReplacer("-", "", "_", "", " ", "").Replace(name))
+	name = strings.ToLower(separators.Replace(name))
 	for _, part := range []string{
 		"password", "passwd", "passphrase", "secret", "token", "authorization", "cookie", "credential", "apikey", "privatekey",
 		"assertion", "otp",
