@@ -10,14 +10,14 @@
 package apps.route
 
 # METADATA
-# title: Segments
+# title: Path
 # description: |
-#   The segments of the path. A path that somebody could read in another way has none: empty and dot segments, escapes,
-#   parameters, backslashes, control characters.
+#   The path without a slash at its end. One that somebody could read in another way is none: empty and dot segments,
+#   escapes, parameters, backslashes, control characters.
 # labels:
-#   rule: route.segments
+#   rule: route.path
 # scope: document
-segments := split(trim_suffix(trim_prefix(input.resource.id, "/"), "/"), "/") if {
+path := trim_suffix(input.resource.id, "/") if {
 	regex.match(`^/[^/]`, input.resource.id)
 	not regex.match(`[\x00-\x1f\x7f%;?#\\]|//|/\.\.?(/|$)`, input.resource.id)
 }
@@ -35,15 +35,15 @@ table := rows if {
 # METADATA
 # title: Rows for what is below
 # description: |
-#   What the table has, at the path and at each path above it, for what is below there; the longest path first.
+#   What the table has, at each path above the asked one, for what is below there; by the length of the path above. Those
+#   paths are looked up before what is left of the asked one is taken apart, since few of them have rows.
 # labels:
 #   rule: route.below
-below := [row |
-	some dropped, _ in array.concat(segments, [""])
-	kept := count(segments) - dropped
-	above := concat("/", array.slice(segments, 0, kept))
-	row := chosen(table[concat("", ["/", above])], array.slice(segments, kept, count(segments)))
-]
+below[length] := row if {
+	some length in indexof_n(path, "/")
+	patterns := table[substring(path, 0, length)]
+	row := chosen(patterns, split(substring(path, length + 1, -1), "/"))
+}
 
 # METADATA
 # title: Chosen row
@@ -55,9 +55,7 @@ below := [row |
 # scope: document
 chosen(patterns, rest) := patterns[max(fitting)] if {
 	fitting := {pattern | some pattern, _ in patterns; fits(pattern, rest)}
-} else := patterns["/**"] if {
-	count(rest) > 0
-}
+} else := patterns["/**"]
 
 # METADATA
 # title: Fitting pattern
@@ -76,8 +74,8 @@ fits(pattern, rest) if {
 # METADATA
 # title: Methods
 # description: |
-#   The methods of the row, with what each takes: of the path's own, or of one for what is below another. A path that is
-#   in the table can be read in one way only.
+#   The methods of the row, with what each takes: of the path's own, or of the one for what is below the longest path that
+#   has one, of which "/" is the shortest. A path that is in the table can be read in one way only.
 # labels:
 #   rule: route.methods
 methods := row if {
@@ -85,7 +83,9 @@ methods := row if {
 	input.resource.id != "//"
 } else := table["/"]["/"] if {
 	input.resource.id == "/"
-} else := below[0]
+} else := below[longest] if {
+	longest := max(object.keys(below))
+} else := chosen(table["/"], split(trim_prefix(path, "/"), "/"))
 
 # METADATA
 # title: What the request takes

@@ -5,7 +5,7 @@ import data.apps.route
 # The tables of these tests are their own, so that they hold for any table.
 routes := {
 	"*": {
-		"/": {"/": {"GET": "public"}, "/**": {"GET": "rest:read"}},
+		"/": {"/": {"GET": "public"}, "/**": {"GET": "rest:read"}, "/*/about": {"GET": "about:read"}},
 		"/docs": {"/**": {"GET": "docs:read"}},
 		"/docs/api": {"/**": {"GET": "docs/api:read"}},
 		"/shops": {
@@ -16,6 +16,7 @@ routes := {
 			"/new/orders": {"GET": "shops/drafts:list"},
 		},
 		"/shops/main": {"/": {"GET": "signed_in"}},
+		"/größen/übergrößen": {"/*": {"GET": "sizes:read"}},
 	},
 	"api.example.com": {"/shops": {"/": {"GET": "api/shops:list"}}},
 }
@@ -59,6 +60,9 @@ test_paths[path] if {
 		"/docs/a/b/c": ["docs:read"],
 		"/docs/api/v1": ["docs/api:read"],
 		"/Shops": ["rest:read"],
+		"/Shops/about": ["about:read"],
+		"/größen/übergrößen/ö": ["sizes:read"],
+		"/größen/übergrößen/ö/ä": ["rest:read"],
 	}
 	needed("GET", path, "") == want
 }
