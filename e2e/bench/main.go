@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// wholeRun bounds a run, whatever happens. One without profiles, on a machine that does nothing else, takes less than five minutes, and
+// wholeRun bounds a run, whatever happens. One without profiles, on a machine that does nothing else, takes about ten minutes, and
 // one that makes the directory of a million users ten more.
 const wholeRun = 40 * time.Minute
 
