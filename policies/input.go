@@ -229,8 +229,8 @@ func jsonItems(d *json.Decoder, depth int) (*ast.Term, error) {
 
 // terms remembers the prepared terms of strings that recur from question to question: types, actions, tenants, audiences.
 type terms struct {
-	texts, sets, actions, covers cache
-	callers                      [maxCallers]atomic.Pointer[recentCaller]
+	texts, sets, actions, covers, contexts cache
+	callers                                [maxCallers]atomic.Pointer[recentCaller]
 }
 
 // cache is bounded, and what does not fit is made anew, so that nobody can fill it to any harm. Reading it takes no lock.
@@ -308,6 +308,19 @@ func (t *terms) action(name string) *ast.Term {
 	return t.actions.add(name, object(pair{key.name, text(name)}, pair{key.properties, key.object}))
 }
 
+// context without anything of the asker's recurs with each dialect.
+func (t *terms) context(dialect string) *ast.Term {
+	if dialect == "" {
+		return key.native
+	}
+	if entries := t.contexts.entries.Load(); entries != nil {
+		if term := (*entries)[dialect]; term != nil {
+			return term
+		}
+	}
+	return t.contexts.add(dialect, object(pair{key.dialect, text(dialect)}))
+}
+
 // covering returns what covers an object of a type: the type, what stands above it, and "*"; an array from the type on.
 func (t *terms) covering(resourceType string) *ast.Term {
 	if entries := t.covers.entries.Load(); entries != nil {
@@ -372,8 +385,8 @@ func (q *Question) build(t *terms, dialect string) (ast.Value, error) {
 
 // context is the asker's, and the dialect.
 func (q *Question) context(t *terms, dialect string) (*ast.Term, error) {
-	if len(q.Context) == 0 && dialect == "" {
-		return key.native, nil
+	if len(q.Context) == 0 {
+		return t.context(dialect), nil
 	}
 	given, err := jsonObject(q.Context)
 	if err != nil {

@@ -245,6 +245,10 @@ func bind(raw json.RawMessage, v reflect.Value, at string) error {
 		if json.Unmarshal(raw, &items) != nil {
 			return wrongType(at, v)
 		}
+		if v.Type() == reflect.TypeOf(items) {
+			v.Set(reflect.ValueOf(items))
+			return nil
+		}
 		made := reflect.MakeMapWithSize(v.Type(), len(items))
 		for _, name := range slices.Sorted(keys(items)) {
 			element := reflect.New(v.Type().Elem()).Elem()

@@ -1,7 +1,9 @@
 package lerian
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -105,8 +107,8 @@ func issue(c *dialects.Call, form url.Values, bad *wording) (dialects.Reply, err
 		Scope        string `json:"scope"`
 		RefreshToken string `json:"refresh_token"`
 	}
-	if err := answer.Decode(&native); err != nil {
-		return dialects.Reply{}, err
+	if err := json.Unmarshal(answer.Body, &native); err != nil { // as answer.Decode, for less: it has no number of unknown size
+		return dialects.Reply{}, fmt.Errorf("read the native reply: %w", err)
 	}
 	given := tokenReply{
 		AccessToken: native.AccessToken, TokenType: native.TokenType, ExpiresIn: native.ExpiresIn, Scope: native.Scope,
