@@ -152,19 +152,23 @@ type change struct {
 	status       int
 }
 
-// changed makes a change of what is at a native path, for the version that is there, or first for one that is not.
-func (p *trip) changed(native string, c change) {
+// changed makes a change of what is at a native path, for the version that is there, or first for one that is not. Asked for that one, the
+// dialect makes the first of the native calls, or those that are named.
+func (p *trip) changed(native string, c change, stale ...string) {
+	if len(stale) == 0 {
+		stale = c.routes[:1]
+	}
 	etag := ""
 	conditional := p.chance("for a version", 40)
 	if conditional {
 		p.natively("GET", native, nil)
 		etag = p.header("ETag")
-		stale := http.StatusPreconditionFailed
+		refused := http.StatusPreconditionFailed
 		if strings.HasPrefix(c.path, "/hantera/") {
-			stale = http.StatusConflict
+			refused = http.StatusConflict
 		}
 		p.scenario.with("If-Match", `"0"`)
-		p.say(c.method, c.path, c.body, c.about, c.routes[0]).wantStatus(stale)
+		p.say(c.method, c.path, c.body, c.about, stale...).wantStatus(refused)
 		p.ok()
 		p.natively("GET", native, nil).wantHeader("ETag", etag)
 		p.scenario.with("If-Match", etag)
@@ -789,7 +793,7 @@ func (p *trip) tree() {
 		}
 		switch among(p, "which", "identityRoles", "subject", "permission") {
 		case "identityRoles":
-			p.changed(document, change{"PUT", management + "/roles/firm:boss", object{"identityRoles": list{"issuer:boss"}}, "", []string{get, put}, http.StatusOK})
+			p.changed(document, change{"PUT", management + "/roles/firm:boss", object{"identityRoles": list{"issuer:boss"}}, "", []string{get, put}, http.StatusOK}, get, put)
 			boss["identity_roles"] = object{"issuer:boss": true}
 		case "subject":
 			p.say("POST", management+"/roles/firm:boss/subjects", object{"subject": "grace/é"}, "", get, put).wantStatus(http.StatusCreated)
