@@ -66,6 +66,10 @@ func (r *Room) Bootstrap(ctx context.Context, secret string) (made string, err e
 		made = "" // of an attempt that another node was faster than
 		_, err := storage.Get[storage.Setting](ctx, r.store, bootstrapMark)
 		if err == nil {
+			// The first start of another node may have been committed after the feed was read, and whoever is ready knows root.
+			if err := r.follower().CatchUp(ctx); err != nil {
+				return nil, fmt.Errorf("read the authority sequence: %w", err)
+			}
 			return r.completeOwner(), nil
 		}
 		if !errors.Is(err, storage.ErrNotFound) {

@@ -52,6 +52,21 @@ func TestBootstrapHappensOnce(t *testing.T) {
 	}
 }
 
+// A node whose first start falls together with that of another one knows root before it is ready.
+func TestANodeKnowsTheRootThatAnotherNodeHasJustMade(t *testing.T) {
+	w := unstarted(t, func(*config) {})
+	other := w.room
+	w.open()
+	w.store.marked = func() {
+		_, err := other.Bootstrap(t.Context(), rootSecret)
+		must(t, err)
+	}
+	made, err := w.room.Bootstrap(t.Context(), rootSecret)
+	must(t, err)
+	equal(t, "made", made, "")
+	w.works("root", rootSecret, true)
+}
+
 // What a start makes is found by its name like what the API makes.
 func TestWhatTheBootstrapMakesIsFoundByName(t *testing.T) {
 	w := newWorld(t)

@@ -46,6 +46,7 @@ type faulty struct {
 	lists   atomic.Int64 // so many lists of users but one are read, then none; 0 is no limit
 	cut     atomic.Int64 // so many writes of each transaction are done, the next ones fail; 0 is no limit
 	inTxn   func()       // runs before a transaction begins
+	marked  func()       // runs once, before the mark of the first start is looked for
 	txnOnce sync.Once
 }
 
@@ -64,6 +65,11 @@ func (f *faulty) down() error {
 }
 
 func (f *faulty) Get(ctx context.Context, into storage.Record, id string) error {
+	if _, setting := into.(*storage.Setting); setting && f.marked != nil {
+		others := f.marked
+		f.marked = nil
+		others()
+	}
 	f.count(into)
 	if err := f.down(); err != nil {
 		return err
