@@ -483,6 +483,7 @@ func (r *containerRunner) run(ctx context.Context, spec containerSpec) (*box, er
 		testcontainers.WithHostConfigModifier(func(c *container.HostConfig) {
 			published(spec.ports)(c)
 			c.Binds = binds
+			c.LogConfig = keptLogs()
 		}),
 		network.WithNetwork(nil, r.network),
 	)
@@ -501,6 +502,11 @@ func (r *containerRunner) run(ctx context.Context, spec containerSpec) (*box, er
 		return nil, errors.Join(fmt.Errorf("start a container: %w", err), remove(ctr))
 	}
 	return b, nil
+}
+
+// keptLogs keeps all that a container writes, which the tests hold every decision to. An engine may be set to keep the last megabytes alone.
+func keptLogs() container.LogConfig {
+	return container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "4g", "max-file": "1"}}
 }
 
 // put copies files of this machine to the same places in a container, as the image's user's own. A name that ends in a slash is an
