@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/writ-authz/writ/oauth/client"
@@ -70,40 +71,45 @@ func redirected(r *http.Request) (*http.Response, error) {
 
 // TestKeysOutliveAnOutage: they are used until KeysFor is over, and the server is not asked by every request meanwhile.
 func TestKeysOutliveAnOutage(t *testing.T) {
-	s := newServer(t)
-	c := s.client(func(c *client.Config) { c.KeysFor = 30 * time.Minute })
-	raw := func() string { return s.token("es", s.claims(nil)) }
-	wants(t, c, raw(), nil)
-	s.tell(jwks, down)
-	s.pass(6 * time.Minute)
-	for range 10 {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := s.client(func(c *client.Config) { c.KeysFor = 30 * time.Minute })
+		raw := func() string { return s.token("es", s.claims(nil)) }
+		fetched := func(want int) {
+			t.Helper()
+			settle()
+			if n := s.count(jwks); n != want {
+				t.Errorf("fetched %d times, want %d", n, want)
+			}
+		}
 		wants(t, c, raw(), nil)
-	}
-	waitFor(t, func() bool { return s.count(jwks) == 3 }) // the first, and two attempts of one refresh
-	s.pass(23 * time.Minute)
-	// A use begins the next refresh once the one before is over, which may be after its last attempt was counted.
-	waitFor(t, func() bool { wants(t, c, raw(), nil); return s.count(jwks) == 5 })
-	s.pass(2 * time.Minute)
-	wants(t, c, raw(), client.ErrUnavailable)
-	before := s.count(jwks)
-	wants(t, c, raw(), client.ErrUnavailable) // at once: it failed a moment ago
-	if n := s.count(jwks); n != before {
-		t.Errorf("a failed fetch is repeated at once: %d, then %d", before, n)
-	}
-	s.tell(jwks, nil)
-	s.pass(time.Second)
-	wants(t, c, raw(), nil)
+		s.tell(jwks, down)
+		s.pass(6 * time.Minute)
+		for range 10 {
+			wants(t, c, raw(), nil)
+		}
+		fetched(3) // the first, and two attempts of one refresh
+		s.pass(23 * time.Minute)
+		wants(t, c, raw(), nil)
+		fetched(5)
+		s.pass(2 * time.Minute)
+		wants(t, c, raw(), client.ErrUnavailable)
+		before := s.count(jwks)
+		wants(t, c, raw(), client.ErrUnavailable) // at once: it failed a moment ago
+		if n := s.count(jwks); n != before {
+			t.Errorf("a failed fetch is repeated at once: %d, then %d", before, n)
+		}
+		s.tell(jwks, nil)
+		s.pass(time.Second)
+		wants(t, c, raw(), nil)
+	})
 }
 
-func waitFor(t *testing.T, reached func() bool) {
-	t.Helper()
-	for range 500 {
-		if reached() {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-	t.Fatal("it never came to that")
+// settle returns when what the client does in the background has ended. The bubble's time goes on for it, and not the server's clock, which is
+// the client's too.
+func settle() {
+	time.Sleep(time.Second) // longer than a call waits before its second attempt
+	synctest.Wait()
 }
 
 // TestARotatedKeyIsFound: a token of a new key works at once, and inventing key ids does not make the service flood the server.
@@ -137,19 +143,24 @@ func TestARotatedKeyIsFound(t *testing.T) {
 
 // TestAWithdrawnKeyEnds: what the server no longer publishes is no good once the keys are fetched anew.
 func TestAWithdrawnKeyEnds(t *testing.T) {
-	s := newServer(t)
-	c := s.client()
-	old := s.token("rs", s.claims(nil))
-	wants(t, c, old, nil)
-	s.mu.Lock()
-	delete(s.signed, "rs")
-	s.mu.Unlock()
-	s.pass(6 * time.Minute)
-	wants(t, c, s.token("es", s.claims(nil)), nil) // begins the refresh
-	// What came must be in use before time goes on: how often an unknown key may cause a fetch counts from then.
-	waitFor(t, func() bool { _, err := c.Verify(t.Context(), old); return err != nil && s.count(jwks) == 2 })
-	s.pass(11 * time.Second)
-	waitFor(t, func() bool { _, err := c.Verify(t.Context(), old); return errors.Is(err, client.ErrInvalidToken) })
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := s.client()
+		old := s.token("rs", s.claims(nil))
+		wants(t, c, old, nil)
+		s.mu.Lock()
+		delete(s.signed, "rs")
+		s.mu.Unlock()
+		s.pass(6 * time.Minute)
+		wants(t, c, s.token("es", s.claims(nil)), nil) // begins the refresh
+		settle()
+		wants(t, c, old, client.ErrUnavailable) // the keys were fetched just now, and it may be of a new one
+		if n := s.count(jwks); n != 2 {
+			t.Errorf("fetched %d times, want 2", n)
+		}
+		s.pass(11 * time.Second)
+		wants(t, c, old, client.ErrInvalidToken)
+	})
 }
 
 // TestKeysThatAreNotForTokensArePassedOver: secret keys, weak ones, those for encryption, and an id that several have.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/writ-authz/writ/oauth/client"
@@ -32,28 +33,35 @@ func wantToken(t *testing.T, c *client.Client, want string) {
 
 // TestTheOwnTokenIsKept: it is got anew before it ends, and used while that fails as long as it is good.
 func TestTheOwnTokenIsKept(t *testing.T) {
-	s := newServer(t)
-	again := numbered(s)
-	s.tell(tokens, again)
-	c := s.client()
-	wantToken(t, c, "sat_1")
-	if got := s.bodies[0]; got != "audience=https%3A%2F%2Fwrit.example%2Fruntime&grant_type=client_credentials" {
-		t.Errorf("sent %s", got)
-	}
-	s.pass(799 * time.Second)
-	wantToken(t, c, "sat_1")
-	s.tell(tokens, down)
-	s.pass(2 * time.Second)
-	wantToken(t, c, "sat_1")
-	waitFor(t, func() bool { return s.count(tokens) == 3 }) // both attempts of the renewal
-	s.tell(tokens, again)
-	s.pass(2 * time.Second)
-	waitFor(t, func() bool { got, err := c.Token(t.Context()); return got == "sat_2" && err == nil })
-	s.tell(tokens, down)
-	s.pass(951 * time.Second)
-	if got, err := c.Token(t.Context()); !errors.Is(err, client.ErrUnavailable) {
-		t.Errorf("one that has ended: %q, %v", got, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		again := numbered(s)
+		s.tell(tokens, again)
+		c := s.client()
+		wantToken(t, c, "sat_1")
+		if got := s.bodies[0]; got != "audience=https%3A%2F%2Fwrit.example%2Fruntime&grant_type=client_credentials" {
+			t.Errorf("sent %s", got)
+		}
+		s.pass(799 * time.Second)
+		wantToken(t, c, "sat_1")
+		s.tell(tokens, down)
+		s.pass(2 * time.Second)
+		wantToken(t, c, "sat_1")
+		settle()
+		if n := s.count(tokens); n != 3 { // the first, and both attempts of the renewal
+			t.Errorf("asked %d times, want 3", n)
+		}
+		s.tell(tokens, again)
+		s.pass(2 * time.Second)
+		wantToken(t, c, "sat_1") // begins the next renewal
+		settle()
+		wantToken(t, c, "sat_2")
+		s.tell(tokens, down)
+		s.pass(951 * time.Second)
+		if got, err := c.Token(t.Context()); !errors.Is(err, client.ErrUnavailable) {
+			t.Errorf("one that has ended: %q, %v", got, err)
+		}
+	})
 }
 
 func TestRefusedCredentialsAreNoOutage(t *testing.T) {
