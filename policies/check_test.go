@@ -99,7 +99,12 @@ func TestCheckWantsBothSidesOfARuleTested(t *testing.T) {
 	asked := func(name string, n int) string { return fmt.Sprintf(input, name, n) }
 	head := "# METADATA\n# schemas:\n#   - input: schema.input\npackage apps.ark\n\n"
 	rules := head + rule("two", "permit contains \"granted\" if {\n\tinput.action.name == \"feed\"\n\tinput.resource.properties.n > 1\n}\n")
+	var many strings.Builder // the engine runs tests beside each other, and would let one tell of a rule that another does not need
+	for n := range 400 {
+		fmt.Fprintf(&many, "test_feeds_%d if data.apps.ark.permit == {\"granted\"}"+input+"\n\n", n, "feed", n+2)
+	}
 	for name, c := range map[string]struct{ tests, want string }{
+		"held by many": {strings.TrimSuffix(many.String(), "\n"), "no test has a case in which permit does not hold"},
 		"both sides": {
 			"test_feeds if data.apps.ark.permit == {\"granted\"}" + asked("feed", 2) + "\n\ntest_not if data.apps.ark.permit == set()" + asked("feed", 1) + "\n", "",
 		},

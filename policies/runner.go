@@ -231,6 +231,9 @@ func (s *set) eachTest(
 	if tracer != nil {
 		runner = runner.SetCoverageQueryTracer(tracer).SetCoverageRuns(kinds)
 	}
+	if _, ordered := tracer.(*sides); ordered { // what it sees of one test must not be taken for that of another
+		runner = runner.SetParallel(1)
+	}
 	channel, err := runner.RunTests(ctx, txn)
 	if err != nil {
 		return nil, &problemError{astProblems("", "compile", err)}

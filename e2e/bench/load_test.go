@@ -42,6 +42,8 @@ func TestRequestsArriveAsTheyWereMeant(t *testing.T) {
 	if _, err := warm(t.Context(), &l, 3, 0); err != nil {
 		t.Fatal(err)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	for _, body := range []string{"one", "two", "three"} {
 		if seen["POST /x Bearer y text/plain "+body] == 0 {
 			t.Errorf("%s did not arrive: %v", body, seen)
