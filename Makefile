@@ -14,7 +14,7 @@ RULES ?= ^(writ|apps)\.
 # Without a usable git checkout (an archive, another owner) the binary is built without a revision instead of not at all.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 # The journeys on one store; those that only wait for real time to pass wait together.
-JOURNEYS := go test -count=1 -timeout 20m -parallel 8 -v ./e2e
+JOURNEYS := go test -count=1 -timeout 40m -parallel 8 -v ./e2e
 # The client module and the one for gin; its journey runs against a server and says how.
 CLIENT := go test -count=1 -skip "^TestJourney$$" ./...; go test -count=1 -v -run "^TestJourney$$" .; cd clientgin; go test -count=1 ./...
 # Where systems keep the certificate authorities that they trust; the image gets those of the machine that builds it.
@@ -41,7 +41,7 @@ image: ## the image (IMAGE=writ:dev); nothing is pulled
 test: lint ## everything this machine can run without containers: lint, Go, Rego, a little fuzzing, e2e on both stores
 	@command -v curl >/dev/null 2>&1 || echo 'curl: not here; the curl lines of writ dev and of the documents are not run'
 	.ci/beside 'go test -timeout 30m $$(go list ./... | grep -v -e /e2e$$ -e /storage/mongo$$)' \
-		'go test -count=1 -timeout 20m -v ./storage/mongo; WRIT_TEST_STORE=mongo go test -count=1 -timeout 20m -v -run "$(ROWS)" ./oauth ./identity' \
+		'go test -count=1 -timeout 30m -v ./storage/mongo; WRIT_TEST_STORE=mongo go test -count=1 -timeout 30m -v -run "$(ROWS)" ./oauth ./identity' \
 		'cd e2e/mongowire; go test ./...; cd ../manifests; go test ./...; cd ../judges; go test -count=1 ./...; cd ../clients; go test -count=1 -v ./...; cd ../../oauth/client; $(CLIENT)'
 	.ci/fuzz 2000x
 	E2E_REQUIRE_CONTAINERS= E2E_RUNNER=process .ci/beside 'E2E_STORE=sqlite $(JOURNEYS)' 'E2E_STORE=mongo $(JOURNEYS)'
@@ -74,7 +74,7 @@ e2e: ## journeys against the built binary (E2E_STORE=mongo: on MongoDB, WRIT_TES
 	go test -count=1 -v ./e2e
 
 containers: ## the same journeys against the image, on MongoDB or the stand-in, in containers
-	E2E_RUNNER=container E2E_REQUIRE_CONTAINERS=1 go test -count=1 -timeout 30m -v ./e2e
+	E2E_RUNNER=container E2E_REQUIRE_CONTAINERS=1 go test -count=1 -timeout 40m -v ./e2e
 
 bench: build ## load on the built server against the budgets (Linux, ten minutes; ARGS="--scenario PF-02 --markdown FILE --json FILE --profile DIR"; --scenario PI-02,PD-03 --seeded DIR for up to a million users)
 	go build $(VCS) -tags bench,$(TAGS) -ldflags='-s -w' -o .build/writ-bench ./cmd/writ

@@ -413,7 +413,7 @@ func TestHouseRowsRunOnBothStores(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := regexp.MustCompile(`(?m)^ROWS := (.+)$`).FindSubmatch(makefile)
-	run := `WRIT_TEST_STORE=mongo go test -count=1 -timeout 20m -v -run "$(ROWS)" ./oauth ./identity'`
+	run := `WRIT_TEST_STORE=mongo go test -count=1 -timeout 30m -v -run "$(ROWS)" ./oauth ./identity'`
 	if found == nil || !strings.Contains(string(makefile), run) {
 		t.Fatal("make test does not run the rows of oauth and identity on MongoDB")
 	}
