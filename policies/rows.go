@@ -290,7 +290,7 @@ func (p *PDP) rows(ctx context.Context, d Decision) (*Rows, error) {
 		rows.self = subject.ID
 	}
 	note := func(resource string) {
-		if id, ok := strings.CutPrefix(resource, kind+"/"); ok && !strings.Contains(id, "/") {
+		if id, ok := objectOf(kind, resource); ok {
 			rows.named[id] = true
 		}
 	}
@@ -307,6 +307,49 @@ func (p *PDP) rows(ctx context.Context, d Decision) (*Rows, error) {
 	return rows, nil
 }
 
+// objectOf is the id of the one object of a type that a resource names.
+func objectOf(kind, resource string) (id string, ok bool) {
+	id, ok = strings.CutPrefix(resource, kind+"/")
+	return id, ok && !strings.Contains(id, "/")
+}
+
+// withoutObjects is the input without the grants on single objects of a type. Of the objects that a condition is about they say nothing, and
+// the engine would follow each of them, as far as it can without an object.
+func withoutObjects(input ast.Object, kind string) ast.Object {
+	subject, ok := input.Get(key.subject).Value.(ast.Object)
+	if !ok {
+		return input
+	}
+	tenants, ok := subject.Get(key.grants).Value.(ast.Object)
+	if !ok {
+		return input
+	}
+	grants := ast.NewObject()
+	tenants.Foreach(func(tenant, resources *ast.Term) {
+		rest := ast.NewObject()
+		if all, ok := resources.Value.(ast.Object); ok {
+			all.Foreach(func(resource, actions *ast.Term) {
+				text, _ := textOf(resource)
+				if _, single := objectOf(kind, text); !single {
+					rest.Insert(resource, actions)
+				}
+			})
+		}
+		if rest.Len() > 0 {
+			grants.Insert(tenant, ast.NewTerm(rest))
+		}
+	})
+	return replacing(input, key.subject, replacing(subject, key.grants, grants))
+}
+
+// replacing is an object with another value of a key.
+func replacing(object ast.Object, name *ast.Term, value ast.Value) ast.Object {
+	other := ast.NewObject()
+	object.Foreach(func(k, v *ast.Term) { other.Insert(k, v) })
+	other.Insert(name, ast.NewTerm(value))
+	return other
+}
+
 func entryOf(input ast.Object) string {
 	text, _ := textOf(input.Get(key.entrypoint))
 	return text
@@ -318,7 +361,7 @@ func (s *snapshot) rowCondition(ctx context.Context, input ast.Object, kind stri
 	place := &s.recentRows[maphash.Comparable(rowsSeed, of)%rowsKept]
 	recent := place.Load()
 	if recent == nil || recent.of != of {
-		c, err := s.newRowCondition(ctx, input, append(objectRefs(), nowRef))
+		c, err := s.newRowCondition(ctx, input, kind, append(objectRefs(), nowRef))
 		if problem := (*FilterError)(nil); err != nil && !errors.As(err, &problem) {
 			return nil, err
 		}
@@ -326,15 +369,15 @@ func (s *snapshot) rowCondition(ctx context.Context, input ast.Object, kind stri
 		place.Store(recent)
 	}
 	if recent.condition == nil {
-		return s.newRowCondition(ctx, input, objectRefs())
+		return s.newRowCondition(ctx, input, kind, objectRefs())
 	}
 	return recent.condition, nil
 }
 
-func (s *snapshot) newRowCondition(ctx context.Context, input ast.Value, unknown []ast.Ref) (*condition, error) {
+func (s *snapshot) newRowCondition(ctx context.Context, input ast.Object, kind string, unknown []ast.Ref) (*condition, error) {
 	t := newTranslation(s.compiler, unknown, false)
 	t.fields = rowFields()
-	c, err := s.rows.condition(ctx, s, input, unknown, t)
+	c, err := s.rows.condition(ctx, s, withoutObjects(input, kind), unknown, t)
 	if err == nil && len(t.problems) > 0 {
 		return nil, &FilterError{t.problems}
 	}

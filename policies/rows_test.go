@@ -269,6 +269,40 @@ func TestH18WhatListsCannotFollowIsToldWhenItIsLoaded(t *testing.T) {
 	}
 }
 
+// TestRightsToSingleObjectsMakeNoListDear: the engine would follow each of them, as far as it can without an object, which took so long that who
+// had a thousand got no list.
+func TestRightsToSingleObjectsMakeNoListDear(t *testing.T) {
+	pdp := open(t, policies.Config{Deadline: time.Minute})
+	allocations := func(n int) float64 {
+		grants := []policies.Grant{{Tenant: "acme", Resource: "iam/groups", Action: "read"}}
+		for i := range n {
+			grants = append(grants, policies.Grant{Resource: fmt.Sprintf("iam/groups/g%d", i), Action: "read"})
+		}
+		return testing.AllocsPerRun(1, func() {
+			d, err := pdp.Decide(t.Context(), &policies.Question{
+				Entrypoint: policies.EntryAdmin, Action: "read", Now: now(),
+				Subject:  policies.NewFacts(policies.Identity{Type: "application", ID: "a", Exists: true, Active: true, TenantEnabled: true, Grants: grants}),
+				Resource: policies.Resource{Type: "iam/groups", Exists: true, TenantEnabled: true, OtherOwners: -1, OwnersBefore: -1, Proof: "none"},
+				Caller: policies.Caller{
+					Plane: policies.PlaneManagement, Address: policies.AddressAllowed, Audiences: []string{"https://writ.example/management"},
+				},
+			})
+			if err != nil || !d.Allow {
+				t.Fatal(d, err)
+			}
+			rows, err := pdp.Rows(t.Context(), d)
+			if err != nil || len(rows.Named()) != n || !rows.Selects("acme", "other") || rows.Selects("globex", "other") {
+				t.Fatal(rows, err)
+			}
+		})
+	}
+	few, many := allocations(1), allocations(200)
+	t.Logf("%.0f allocations with one, %.0f with 200", few, many)
+	if many > 3*few {
+		t.Errorf("%.0f allocations with 200 rights to single objects, %.0f with one", many, few)
+	}
+}
+
 // TestRowsAreThoseOfAPermittedList.
 func TestRowsAreThoseOfAPermittedList(t *testing.T) {
 	pdp := open(t, policies.Config{})
