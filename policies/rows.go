@@ -313,8 +313,8 @@ func objectOf(kind, resource string) (id string, ok bool) {
 	return id, ok && !strings.Contains(id, "/")
 }
 
-// withoutObjects is the input without the grants on single objects of a type. Of the objects that a condition is about they say nothing, and
-// the engine would follow each of them, as far as it can without an object.
+// withoutObjects is the input without the grants on single objects of a type. Of the objects that a condition is about they say nothing, unless
+// a rule of somebody's own takes one as a sign about others (ADR 0046), and the engine would follow each, as far as it can without an object.
 func withoutObjects(input ast.Object, kind string) ast.Object {
 	subject, ok := input.Get(key.subject).Value.(ast.Object)
 	if !ok {
