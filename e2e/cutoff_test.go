@@ -13,7 +13,7 @@ func TestANodeThatIsCutOffFailsClosedAndHeals(t *testing.T) {
 	onMongoDB(t)
 	t.Parallel()
 	const bound = 2 * time.Second
-	nodes, proxies := behindProxies(t, newCluster(suite.db), 2, unhurried(map[string]string{"WRIT_MAX_STALENESS": bound.String()}))
+	nodes, proxies := behindProxies(t, newCluster(suite.db), 2, Options{Env: map[string]string{"WRIT_MAX_STALENESS": bound.String()}})
 	for name, cut := range map[string]func(){"refused": proxies[0].sever, "swallowed": proxies[0].silence} {
 		a, b := story(t, nodes[0]), story(t, nodes[1]).root()
 		a.step(name)
@@ -89,7 +89,7 @@ func TestNodesThatAreCutOffUnderWritesLoseNothing(t *testing.T) {
 	}
 	t.Logf("%d cuts; %s=1 makes it 40", cuts, longVariable)
 	seed := seeded(t)
-	nodes, proxies := behindProxies(t, newCluster(ownStandIn(t, "--transaction-lifetime", "3s")), 2, unhurried(nil))
+	nodes, proxies := behindProxies(t, newCluster(ownStandIn(t, "--transaction-lifetime", "3s")), 2, Options{})
 	l := newLedger()
 	var over atomic.Bool
 	working := make(chan struct{})
@@ -154,7 +154,7 @@ func TestNodesThatAreCutOffUnderWritesLoseNothing(t *testing.T) {
 func TestAChangeThatWasInterruptedIsInNobodysWay(t *testing.T) {
 	onMongoDB(t)
 	t.Parallel()
-	nodes, proxies := behindProxies(t, newCluster(ownStandIn(t, "--transaction-lifetime", "24h")), 2, unhurried(nil))
+	nodes, proxies := behindProxies(t, newCluster(ownStandIn(t, "--transaction-lifetime", "24h")), 2, Options{})
 	a, b := story(t, nodes[0]).root(), story(t, nodes[1]).root()
 	app := b.newApp(object{"description": "before"})
 	change := func(c *scenario, to string) *scenario {

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -44,13 +43,6 @@ func (c *scenario) metric(name string) float64 {
 	return 0
 }
 
-// unhurried lets decisions take longer than they may: a machine that is busy with something else is no matter of most of these tests.
-func unhurried(env map[string]string) Options {
-	all := map[string]string{"WRIT_POLICY_DEADLINE": "5s"}
-	maps.Copy(all, env)
-	return Options{Env: all}
-}
-
 // quickly is far more than a refusal needs, and far less than a driver waits before it gives up.
 const quickly = time.Second
 
@@ -61,7 +53,7 @@ func TestDegradedDatabaseDown(t *testing.T) {
 	t.Parallel()
 	const bound = 10 * time.Second
 	db := ownStandIn(t)
-	s := startTogether(t, newCluster(db), unhurried(map[string]string{"WRIT_MAX_STALENESS": bound.String()}))[0]
+	s := startTogether(t, newCluster(db), Options{Env: map[string]string{"WRIT_MAX_STALENESS": bound.String()}})[0]
 	c := story(t, s).root()
 	root := c.auth
 	u := c.newUser(object{"grants": grants("ledger:read")})
@@ -241,7 +233,7 @@ func TestDegradedDatabaseDown(t *testing.T) {
 func TestDegradedAuditSinkDown(t *testing.T) {
 	onMongoDB(t)
 	t.Parallel()
-	nodes, proxies := behindProxies(t, newCluster(suite.db), 1, unhurried(nil))
+	nodes, proxies := behindProxies(t, newCluster(suite.db), 1, Options{})
 	s, proxy := nodes[0], proxies[0]
 	c := story(t, s).root()
 	a := c.newApp(object{"grants": grants("ledger:read"), "description": "before"})
@@ -375,7 +367,7 @@ func TestDegradedPolicyRunsLong(t *testing.T) {
 // TestDegradedPasswordFlood sends more passwords than can be hashed: each is answered or put off, nobody is denied who is right, and
 // everything else is served meanwhile.
 func TestDegradedPasswordFlood(t *testing.T) {
-	s := fresh(t, unhurried(nil))
+	s := fresh(t, Options{})
 	c := story(t, s).root()
 	front := c.front()
 	people := make([]user, 8)
@@ -439,7 +431,7 @@ func TestDegradedPasswordFlood(t *testing.T) {
 // TestDegradedSIGTERM ends a node under load: readiness goes off, every request that was begun is answered, and what was decided is in the log
 // (which the end of each test counts, line by line).
 func TestDegradedSIGTERM(t *testing.T) {
-	s := fresh(t, unhurried(map[string]string{"WRIT_SHUTDOWN_DELAY": "1s"}))
+	s := fresh(t, Options{Env: map[string]string{"WRIT_SHUTDOWN_DELAY": "1s"}})
 	c := story(t, s).root()
 	u := c.newUser(object{"grants": grants("ledger:read")})
 	root := c.auth
@@ -504,7 +496,7 @@ func TestDegradedSIGTERM(t *testing.T) {
 func TestDegradedWritesHang(t *testing.T) {
 	onMongoDB(t)
 	t.Parallel()
-	nodes, proxies := behindProxies(t, newCluster(suite.db), 1, unhurried(nil))
+	nodes, proxies := behindProxies(t, newCluster(suite.db), 1, Options{})
 	s, proxy := nodes[0], proxies[0]
 	c := story(t, s).root()
 	a := c.newApp(object{"grants": grants("ledger:read"), "description": "before"})

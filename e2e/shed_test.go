@@ -30,7 +30,7 @@ type flood struct {
 func TestWhatCannotBeServedSoonIsTurnedAway(t *testing.T) {
 	env := dialectSettings("lerian")
 	env["GOMAXPROCS"], env["WRIT_OVERLOAD_QUEUE"] = "1", "1"
-	s := fresh(t, unhurried(env))
+	s := fresh(t, Options{Env: env})
 	c := story(t, s).root()
 	u := c.newUser(object{"grants": grants("ledger:read")})
 	a := c.newApp(object{})

@@ -115,7 +115,7 @@ func start(binary, dir string) error {
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "WRIT_") }),
 		"WRIT_LISTEN="+ports[0], "WRIT_ADMIN_LISTEN="+ports[1], "WRIT_DATA_DIR="+filepath.Join(dir, "data"),
 		"WRIT_DECISION_LOG="+filepath.Join(dir, "decisions.jsonl"), "WRIT_BOOTSTRAP_SECRET="+server.secret)
-	cmd.Env = append(cmd.Env, "WRIT_DIALECTS_POLICYSERVER_ENABLED=true", "WRIT_DIALECTS_RUSTICI_ENABLED=true")
+	cmd.Env = append(cmd.Env, "WRIT_DIALECTS_POLICYSERVER_ENABLED=true", "WRIT_DIALECTS_RUSTICI_ENABLED=true", "WRIT_POLICY_DEADLINE=5s")
 	if err := cmd.Start(); err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func start(binary, dir string) (end func(), err error) {
 	cmd.Dir, cmd.Stderr = dir, &said
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "WRIT_") }),
 		"WRIT_LISTEN="+ports[0], "WRIT_ADMIN_LISTEN="+ports[1], "WRIT_DATA_DIR="+filepath.Join(dir, "data"), "WRIT_DECISION_LOG=off",
-		"WRIT_BOOTSTRAP_SECRET="+server.secret, "WRIT_DIALECTS_LERIAN_ENABLED=true")
+		"WRIT_BOOTSTRAP_SECRET="+server.secret, "WRIT_DIALECTS_LERIAN_ENABLED=true", "WRIT_POLICY_DEADLINE=5s")
 	return begin(cmd, &said, ports)
 }
 

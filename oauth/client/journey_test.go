@@ -120,7 +120,7 @@ func serve(t *testing.T, path, dir string) (*writ, error) {
 	run.Dir, run.Stdout, run.Stderr = dir, log, log
 	run.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "WRIT_") }),
 		"WRIT_LISTEN="+ports[0], "WRIT_ADMIN_LISTEN="+ports[1], "WRIT_DATA_DIR="+filepath.Join(dir, "data"),
-		"WRIT_DECISION_LOG="+filepath.Join(dir, "decisions.jsonl"), "WRIT_BOOTSTRAP_SECRET="+w.secret)
+		"WRIT_DECISION_LOG="+filepath.Join(dir, "decisions.jsonl"), "WRIT_BOOTSTRAP_SECRET="+w.secret, "WRIT_POLICY_DEADLINE=5s")
 	return w, w.run(run, name)
 }
 
