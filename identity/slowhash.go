@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/writ-authz/writ/storage"
@@ -126,10 +127,13 @@ func (h *hashers) compute(job slowHash) (slowHashed, error) {
 	select {
 	case done, ok := <-answer:
 		h.rest(peer)
-		if !ok {
-			return done, fmt.Errorf("the process that hashes passwords has ended: %w", storage.ErrUnavailable)
+		switch {
+		case ok:
+			return done, nil
+		case peer.late.Load(): // with another hash; this one has done nothing
+			return job.compute()
 		}
-		return done, nil
+		return done, fmt.Errorf("the process that hashes passwords has ended: %w", storage.ErrUnavailable)
 	case <-late.C:
 		go h.give(peer, answer)
 		return job.compute()
@@ -144,6 +148,7 @@ func (h *hashers) give(peer *hashPeer, answer <-chan slowHashed) {
 	case <-answer:
 		h.rest(peer)
 	case <-hangs.C:
+		peer.late.Store(true)
 		peer.end()
 	}
 }
@@ -219,6 +224,7 @@ func (h *hashers) close() {
 // hashPeer is the other process, from its start to its end.
 type hashPeer struct {
 	connection io.ReadWriteCloser
+	late       atomic.Bool // given up for that, and not ended by what it computed
 	writing    sync.Mutex
 	encoder    *json.Encoder
 

@@ -120,6 +120,27 @@ func TestAHashThatGetsNoTurnElsewhereIsComputedHere(t *testing.T) {
 	})
 }
 
+// A process that is given up for one hash that it never answered takes nothing from the others that wait for it then.
+func TestWhatWaitsForAHashProcessThatIsGivenUpIsComputedHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, other := hashing(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+		compute := func() {
+			if done, err := h.compute(slowHash{Verifier: cheap(t), Secret: []byte("right")}); err != nil || !done.Fits {
+				t.Errorf("got %v, %v", done.Fits, err)
+			}
+		}
+		compute()
+		time.Sleep(longestHash - overdue - overdue/2)
+		began := time.Now()
+		compute()
+		took := time.Since(began)
+		synctest.Wait()
+		if took != overdue/2 || other.ended.Load() != 1 {
+			t.Errorf("after %v; %d processes have ended", took, other.ended.Load())
+		}
+	})
+}
+
 func TestAHashProcessThatIsLateIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, other := hashing(t, func(c net.Conn) {

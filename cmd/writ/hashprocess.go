@@ -27,7 +27,7 @@ func (c *cli) hashPasswordsCommand() *cobra.Command {
 	})
 }
 
-// hashProcess is a process of this binary that hashes passwords. Closing it ends and reaps it.
+// hashProcess is a process of this binary that hashes passwords. Closing it ends it.
 type hashProcess struct {
 	io.ReadCloser  // its standard output
 	io.WriteCloser // its standard input
@@ -59,5 +59,8 @@ func startHashProcess() (io.ReadWriteCloser, error) {
 func (p *hashProcess) Close() error {
 	_ = p.WriteCloser.Close()
 	_ = p.command.Process.Kill() // it has nothing to lose, and may be in the midst of a hash
-	return p.command.Wait()
+	_ = p.ReadCloser.Close()     // it may write no more
+	// It gives way in dying, too: on a machine that has other things to do that takes it many seconds, for which nobody is to wait.
+	go func() { _ = p.command.Wait() }()
+	return nil
 }
