@@ -21,8 +21,13 @@ func (p *PDP) candidate(ctx context.Context, base *snapshot, m Managed, tests te
 		return nil, err
 	}
 	var old *set
-	if base != nil {
+	switch {
+	case base != nil:
 		old = base.gated
+	case l.core != nil && p.tested: // what of it is as it is shipped passed its tests when this was built
+		if old, err = l.asShipped(); err != nil {
+			return nil, err
+		}
 	}
 	shippedAlone := l.core == nil && l.dir == nil && l.bundle == nil // its tests ran when it was built
 	s, err := load(l, !shippedAlone && tests != noTests, old)
@@ -43,7 +48,7 @@ func (p *PDP) candidate(ctx context.Context, base *snapshot, m Managed, tests te
 	switch {
 	case shippedAlone || tests == noTests:
 	case tests == allTests:
-		packages, err := s.unproven()
+		packages, err := s.unproven(l)
 		if err != nil {
 			return nil, err
 		}
@@ -52,11 +57,24 @@ func (p *PDP) candidate(ctx context.Context, base *snapshot, m Managed, tests te
 		}
 		s.proven = true
 	default:
-		if err := s.prove(ctx, sn, s.affected(old)); err != nil {
+		packages := s.affected(old)
+		if len(packages) > 0 { // those of the core take their time, and nothing serves meanwhile at a start
+			p.logger.InfoContext(ctx, "running the tests of policies", "packages", slices.Sorted(maps.Keys(packages)))
+		}
+		if err := s.prove(ctx, sn, packages); err != nil {
 			return nil, err
 		}
 	}
 	return p.finish(ctx, sn, m.Documents)
+}
+
+// asShipped is the shipped set as it is where a core of one's own is used: without the tests of its examples.
+func (l layers) asShipped() (*set, error) {
+	s, err := load(layers{shipped: l.shipped}, true, nil)
+	if err == nil {
+		s.modules = slices.DeleteFunc(s.modules, func(m *module) bool { return m.test && !m.core })
+	}
+	return s, err
 }
 
 // pin gives the exact audiences of this server to the planes for which the settings name none. It comes after the gate: tests and
@@ -354,14 +372,21 @@ func problemAt(at *ast.Location, rule, format string, args ...any) Problem {
 	return Problem{File: at.File, Line: at.Row, Column: at.Col, Rule: rule, Message: fmt.Sprintf(format, args...)}
 }
 
-// unproven names all test packages but those of the shipped core, which passed when this was built and see nothing of what a set brings.
-// Nil is all, for a core that is replaced or was not tested.
-func (s *set) unproven() (map[string]bool, error) {
+// unproven names all test packages but those of the shipped core that see nothing of what a set replaces: they passed when this was built.
+// Nil is all, for a shipped core that was not tested.
+func (s *set) unproven(l layers) (map[string]bool, error) {
 	tested, err := proven()
-	if err != nil || !tested || s.parts.Core != "" {
+	if err != nil || !tested {
 		return nil, err
 	}
 	packages := map[string]bool{}
+	if s.parts.Core != "" {
+		shipped, err := l.asShipped()
+		if err != nil {
+			return nil, err
+		}
+		packages = s.affected(shipped)
+	}
 	for _, m := range s.modules {
 		if m.test && !m.core {
 			packages[m.pkg()] = true

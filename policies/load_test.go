@@ -2,6 +2,7 @@ package policies_test
 
 import (
 	"encoding/json"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -208,6 +209,35 @@ func TestTheCoreIsReplacedByItsOwnDirectoryOnly(t *testing.T) {
 	}
 	if _, err := policies.Open(t.Context(), policies.Config{CoreDir: write(t, zoo()), Now: now}); err == nil {
 		t.Error("a directory of applications is taken for a core")
+	}
+}
+
+// TestOfACoreWhatDiffersIsTested: the tests of the whole core take half a minute of a core's time, at every start.
+func TestOfACoreWhatDiffersIsTested(t *testing.T) {
+	tested := func(dir string) string {
+		var log strings.Builder
+		open(t, policies.Config{CoreDir: dir, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		_, packages, _ := strings.Cut(log.String(), "packages=")
+		return strings.Trim(strings.TrimSpace(packages), `"`)
+	}
+	dir := core(t)
+	if packages := tested(dir); packages != "" {
+		t.Errorf("tests of %s run for a core as it is shipped", packages)
+	}
+	replace(t, dir, "writ/detail/result.rego", "package writ.detail\n", "package writ.detail\n\n# edited\n")
+	if packages, want := tested(dir), "[writ.detail_test]"; packages != want {
+		t.Errorf("tests of %s run, want those of %s", packages, want)
+	}
+	put(t, dir, "writ/detail/more_test.rego", "package writ.detail_test\n\ntest_more if false\n")
+	if _, err := policies.Open(t.Context(), policies.Config{CoreDir: dir, Now: now}); err == nil || !strings.Contains(err.Error(), "test_more") {
+		t.Errorf("a test that is added fails, and the set opens: %v", err)
+	}
+	dir = core(t)
+	if err := os.Remove(filepath.Join(dir, "writ", "token", "request_test.rego")); err != nil {
+		t.Fatal(err)
+	}
+	if packages := tested(dir); !strings.Contains(packages, "writ.token_test") {
+		t.Errorf("tests of %s run after one file of those of tokens was removed", packages)
 	}
 }
 
