@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	readyWithin   = 60 * time.Second
+	readyWithin   = 3 * time.Minute
 	commandWithin = 60 * time.Second
 	stopWithin    = 30 * time.Second
 	pollEvery     = 10 * time.Millisecond

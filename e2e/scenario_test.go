@@ -66,7 +66,7 @@ func (c *scenario) done() {
 	c.t.Helper()
 	if err := c.err; err != nil {
 		c.err = nil
-		c.t.Fatalf("%s: %v\n%s", c.name, err, c.last)
+		c.t.Fatalf("%s: %v\n%s%s", c.name, err, c.last, c.said())
 	}
 }
 
@@ -75,8 +75,26 @@ func (c *scenario) expect(name string) {
 	c.t.Helper()
 	if err := c.err; err != nil {
 		c.err = nil
-		c.t.Errorf("%s: %v\n%s", name, err, c.last)
+		c.t.Errorf("%s: %v\n%s%s", name, err, c.last, c.said())
 	}
+}
+
+// said is what the server has in its log of an outage that the last reply tells, and the last of what it warned of.
+func (c *scenario) said() string {
+	if c.last.status != http.StatusServiceUnavailable {
+		return ""
+	}
+	var of, warned []string
+	id := c.last.header.Get("X-Request-Id")
+	for line := range strings.SplitSeq(c.s.text(c.s.stderr()), "\n") {
+		switch {
+		case id != "" && strings.Contains(line, id):
+			of = append(of, line)
+		case strings.Contains(line, `"level":"ERROR"`), strings.Contains(line, `"level":"WARN"`):
+			warned = append(warned, line)
+		}
+	}
+	return "\n  log: " + strings.Join(append(of, warned[max(0, len(warned)-3):]...), "\n       ")
 }
 
 // once computes a value that all stories of a server share, such as a token of root. A failure is not kept.
