@@ -69,9 +69,9 @@ type Uncovers struct {
 	Kinds []string `json:"kinds,omitempty"`
 }
 
-// Test runs tests with coverage, and golden decisions. Of the shipped set it runs all; of a directory those of what it brings and of
-// what depends on that, as loading does, beside the golden decisions of the directory (decisions/*.yaml) and of Source.Golden. The
-// error says that the set cannot be loaded or compiled; failures of tests are in the report.
+// Test runs tests with coverage, and golden decisions. Of the shipped set it runs all, and of a core that replaces the shipped one; of a
+// directory those of what it brings and of what depends on that, as loading does, beside the golden decisions of the directory
+// (decisions/*.yaml) and of Source.Golden. The error says that the set cannot be loaded or compiled; failures of tests are in the report.
 func Test(ctx context.Context, source Source) (TestReport, error) {
 	return testSet(ctx, shipped(), source)
 }
