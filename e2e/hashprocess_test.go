@@ -89,7 +89,7 @@ func TestPasswordsAreHashedBeside(t *testing.T) {
 	if err := syscall.Kill(one[0], syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	c.eventually(10*time.Second, func() { c.login(front, ada) })
+	c.eventually(bindsWithin, func() { c.login(front, ada) })
 	two := s.hashProcesses(t)
 	if len(two) != 1 || two[0] == one[0] {
 		t.Errorf("processes %v were %v", two, one)
@@ -101,7 +101,7 @@ func TestPasswordsAreHashedBeside(t *testing.T) {
 	c.step("the node ends at once, and it too")
 	c.done()
 	s.Kill()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(pollEvery) {
+	for deadline := time.Now().Add(bindsWithin); ; time.Sleep(pollEvery) {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", two[0]))
 		if err != nil || strings.Contains(string(status), "State:\tZ") {
 			return

@@ -19,7 +19,7 @@ import (
 
 const (
 	readyWithin   = 3 * time.Minute
-	commandWithin = 60 * time.Second
+	commandWithin = 3 * time.Minute
 	stopWithin    = 30 * time.Second
 	pollEvery     = 10 * time.Millisecond
 )
