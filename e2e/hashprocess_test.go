@@ -43,11 +43,19 @@ func TestPasswordsAreHashedBeside(t *testing.T) {
 	s := fresh(t, Options{})
 	c := story(t, s).root()
 	front, ada := c.front(), c.newUser(object{})
-	c.login(front, ada)
-	one := s.hashProcesses(t)
-	if len(one) != 1 {
-		t.Fatalf("%d processes", len(one))
+	// One that was ended gives way in that, too, and the node hashes itself what waits for long.
+	process := func(but int) []int {
+		var found []int
+		c.eventually(bindsWithin, func() {
+			c.login(front, ada)
+			if found = s.hashProcesses(t); len(found) != 1 || found[0] == but {
+				c.fail("processes are %v, want one that is not %d", found, but)
+			}
+		})
+		c.done()
+		return found
 	}
+	one := process(0)
 	environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", one[0]))
 	if err != nil || len(environment) > 0 {
 		t.Errorf("its environment: %d bytes, %v", len(environment), err)
@@ -89,11 +97,7 @@ func TestPasswordsAreHashedBeside(t *testing.T) {
 	if err := syscall.Kill(one[0], syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	c.eventually(bindsWithin, func() { c.login(front, ada) })
-	two := s.hashProcesses(t)
-	if len(two) != 1 || two[0] == one[0] {
-		t.Errorf("processes %v were %v", two, one)
-	}
+	two := process(one[0])
 	wrong := ada
 	wrong.Password += "x"
 	c.askLogin(front, wrong).wantOAuthError(400, "invalid_grant")

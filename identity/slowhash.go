@@ -23,6 +23,8 @@ const (
 	longestHash = 30 * time.Second
 	// hashesIdle is how long a process that has nothing to hash is kept.
 	hashesIdle = time.Minute
+	// jobsBehind is how many hashes may wait to be sent to a process.
+	jobsBehind = 64
 	// paceOfHashes is the pace (GOGC) of garbage collections in a process that only hashes: what it has in memory beside a hash is small.
 	paceOfHashes = 400
 )
@@ -225,16 +227,19 @@ func (h *hashers) close() {
 type hashPeer struct {
 	connection io.ReadWriteCloser
 	late       atomic.Bool // given up for that, and not ended by what it computed
-	writing    sync.Mutex
-	encoder    *json.Encoder
+	jobs       chan slowHash
+	gone       chan struct{}
 
 	mu      sync.Mutex
 	waiting map[uint64]chan slowHashed // nil: ended
 }
 
 func newHashPeer(connection io.ReadWriteCloser) *hashPeer {
-	p := &hashPeer{connection: connection, encoder: json.NewEncoder(connection), waiting: map[uint64]chan slowHashed{}}
+	p := &hashPeer{
+		connection: connection, jobs: make(chan slowHash, jobsBehind), gone: make(chan struct{}), waiting: map[uint64]chan slowHashed{},
+	}
 	go p.read()
+	go p.write()
 	return p
 }
 
@@ -245,9 +250,10 @@ func (p *hashPeer) ask(job slowHash) <-chan slowHashed {
 		close(answer)
 		return answer
 	}
-	p.writing.Lock()
-	defer p.writing.Unlock()
-	_ = p.encoder.Encode(job) // what cannot be written has no reader left, and read sees that too
+	select {
+	case p.jobs <- job:
+	default: // it is far behind, and late with this one, too
+	}
 	return answer
 }
 
@@ -259,6 +265,19 @@ func (p *hashPeer) await(id uint64, answer chan slowHashed) bool {
 	}
 	p.waiting[id] = answer
 	return true
+}
+
+// write waits for a process that gets no turn and so reads nothing, that nobody else has to: what fits into a pipe is soon there.
+func (p *hashPeer) write() {
+	encoder := json.NewEncoder(p.connection)
+	for {
+		select {
+		case job := <-p.jobs:
+			_ = encoder.Encode(job) // what cannot be written has no reader left, and read sees that too
+		case <-p.gone:
+			return
+		}
+	}
 }
 
 func (p *hashPeer) read() {
@@ -302,5 +321,6 @@ func (p *hashPeer) end() {
 	for _, answer := range waiting {
 		close(answer)
 	}
+	close(p.gone)
 	_ = p.connection.Close()
 }

@@ -120,6 +120,30 @@ func TestAHashThatGetsNoTurnElsewhereIsComputedHere(t *testing.T) {
 	})
 }
 
+// Nor does anybody wait longer for a process that does not even read what it is to hash.
+func TestAHashProcessThatReadsNothingHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over := make(chan struct{})
+		defer close(over)
+		h, other := hashing(t, func(net.Conn) { <-over })
+		var callers sync.WaitGroup
+		for range 8 {
+			callers.Go(func() {
+				began := time.Now()
+				done, err := h.compute(slowHash{Verifier: cheap(t), Secret: []byte("right")})
+				if took := time.Since(began); err != nil || !done.Fits || took != overdue {
+					t.Errorf("after %v: %v, %v", took, done.Fits, err)
+				}
+			})
+		}
+		callers.Wait()
+		time.Sleep(2 * longestHash)
+		if done, err := h.compute(slowHash{Verifier: cheap(t), Secret: []byte("right")}); err != nil || !done.Fits || other.started.Load() != 2 {
+			t.Errorf("got %v, %v; %d processes", done.Fits, err, other.started.Load())
+		}
+	})
+}
+
 // A process that is given up for one hash that it never answered takes nothing from the others that wait for it then.
 func TestWhatWaitsForAHashProcessThatIsGivenUpIsComputedHere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
