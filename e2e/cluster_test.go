@@ -279,7 +279,7 @@ func TestClusterOutlivesItsDatabase(t *testing.T) {
 	t.Logf("%d times; %s=1 makes it 20", kills, longVariable)
 	seed := seeded(t)
 	db := ownStandIn(t)
-	nodes := startTogether(t, newCluster(db), Options{}, Options{}, Options{})
+	nodes := startTogether(t, newCluster(db), Options{Strict: true}, Options{Strict: true}, Options{Strict: true})
 	l := newLedger()
 	var over atomic.Bool
 	working := make(chan struct{})

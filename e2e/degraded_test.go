@@ -53,7 +53,7 @@ func TestDegradedDatabaseDown(t *testing.T) {
 	t.Parallel()
 	const bound = 10 * time.Second
 	db := ownStandIn(t)
-	s := startTogether(t, newCluster(db), Options{Env: map[string]string{"WRIT_MAX_STALENESS": bound.String()}})[0]
+	s := startTogether(t, newCluster(db), Options{Strict: true, Env: map[string]string{"WRIT_MAX_STALENESS": bound.String()}})[0]
 	c := story(t, s).root()
 	root := c.auth
 	u := c.newUser(object{"grants": grants("ledger:read")})
@@ -367,7 +367,7 @@ func TestDegradedPolicyRunsLong(t *testing.T) {
 // TestDegradedPasswordFlood sends more passwords than can be hashed: each is answered or put off, nobody is denied who is right, and
 // everything else is served meanwhile.
 func TestDegradedPasswordFlood(t *testing.T) {
-	s := fresh(t, Options{})
+	s := fresh(t, Options{Strict: true})
 	c := story(t, s).root()
 	front := c.front()
 	people := make([]user, 8)
@@ -431,7 +431,7 @@ func TestDegradedPasswordFlood(t *testing.T) {
 // TestDegradedSIGTERM ends a node under load: readiness goes off, every request that was begun is answered, and what was decided is in the log
 // (which the end of each test counts, line by line).
 func TestDegradedSIGTERM(t *testing.T) {
-	s := fresh(t, Options{Env: map[string]string{"WRIT_SHUTDOWN_DELAY": "1s"}})
+	s := fresh(t, Options{Strict: true, Env: map[string]string{"WRIT_SHUTDOWN_DELAY": "1s"}})
 	c := story(t, s).root()
 	u := c.newUser(object{"grants": grants("ledger:read")})
 	root := c.auth

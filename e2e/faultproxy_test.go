@@ -461,7 +461,7 @@ func behindProxies(t *testing.T, shares *cluster, n int, o Options) ([]*Server, 
 		each := *shares
 		each.db = through{shares.db, proxies[i]}
 		with := o
-		with.Among = &each
+		with.Among, with.Strict = &each, true
 		all.Go(func() { nodes[i], errs[i] = suite.runner.Start(t.Context(), with) })
 	}
 	all.Wait()

@@ -1,11 +1,15 @@
 package e2e
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestTheHarnessFindsWhatItLooksFor plants what the checks at the end of every server are for.
@@ -71,5 +75,48 @@ func TestTheFirstErrorOfAScenarioSticks(t *testing.T) {
 	c.post("/v1/users", object{}).text("/id")
 	if c.err == nil || !strings.Contains(c.err.Error(), "want 201") || c.last.request != last {
 		t.Errorf("the error is %v and the last request %s", c.err, c.last.request)
+	}
+}
+
+// TestAnOutageIsAskedAgainWhereItIsNoSubject holds the runner to sending again what a busy machine explains, and nothing else.
+func TestAnOutageIsAskedAgainWhereItIsNoSubject(t *testing.T) {
+	for name, try := range map[string]struct {
+		strict      bool
+		status      int
+		wants       func(c *scenario)
+		fails       bool
+		asked, told int
+	}{
+		"usual":       {status: 503, wants: func(c *scenario) { c.get("/").wantStatus(200) }, asked: 2, told: 1},
+		"its subject": {strict: true, status: 503, wants: func(c *scenario) { c.get("/").wantStatus(200) }, fails: true, asked: 1},
+		"wanted":      {status: 503, wants: func(c *scenario) { c.get("/").wantStatus(503) }, asked: 1},
+		"a denial":    {status: 403, wants: func(c *scenario) { c.get("/").wantStatus(200) }, fails: true, asked: 1},
+		"tried until it is there": {status: 503, wants: func(c *scenario) {
+			c.eventually(time.Minute, func() { c.get("/").wantStatus(200) })
+		}, asked: 2},
+		"the reply to something else": {status: 503, wants: func(c *scenario) {
+			c.get("/")
+			c.last = reply{request: "by hand", status: 503, header: c.last.header}
+			c.wantStatus(200)
+		}, fails: true, asked: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int64
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if asked.Add(1) == 1 {
+					w.Header().Set("Retry-After", "1")
+					w.WriteHeader(try.status)
+				}
+			}))
+			defer server.Close()
+			c := &scenario{t: t, s: &Server{Public: server.URL, Admin: server.URL, Dir: t.TempDir(), Log: new(recorder), strict: try.strict}, next: http.Header{}}
+			before := len(outages.requests)
+			try.wants(c)
+			told := len(outages.requests) - before
+			outages.requests = outages.requests[:before]
+			if (c.err != nil) != try.fails || asked.Load() != int64(try.asked) || told != try.told {
+				t.Errorf("%v; asked %d times, %d of them told", c.err, asked.Load(), told)
+			}
+		})
 	}
 }

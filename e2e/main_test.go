@@ -63,6 +63,7 @@ func run(m *testing.M) int {
 		problems = append(problems, suite.runner.Close()...)
 	}
 	problems = append(problems, exchanges.finish()...)
+	problems = append(problems, outagesTold()...)
 	for _, line := range suite.leftOut {
 		fmt.Fprintln(os.Stdout, "e2e: left out:", line)
 	}

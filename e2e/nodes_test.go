@@ -193,7 +193,7 @@ func TestI09IntrospectionOnAnotherNode(t *testing.T) {
 	onMongoDB(t)
 	t.Parallel()
 	db := ownStandIn(t)
-	bound := Options{Env: map[string]string{"WRIT_MAX_STALENESS": "2s"}}
+	bound := Options{Strict: true, Env: map[string]string{"WRIT_MAX_STALENESS": "2s"}}
 	nodes := startTogether(t, newCluster(db), bound, bound)
 	a, b := story(t, nodes[0]).root(), story(t, nodes[1])
 	asker := a.newApp(object{"grants": grants("tokens:introspect")})
@@ -421,7 +421,7 @@ func TestAnOutageOfTheDatabaseIsNoDenial(t *testing.T) {
 	onMongoDB(t)
 	t.Parallel()
 	db := ownStandIn(t)
-	s := startTogether(t, newCluster(db), Options{Env: map[string]string{"WRIT_MAX_STALENESS": "2s"}})[0]
+	s := startTogether(t, newCluster(db), Options{Strict: true, Env: map[string]string{"WRIT_MAX_STALENESS": "2s"}})[0]
 	c := story(t, s).root()
 	u := c.newUser(object{"grants": grants("ledger:read")})
 	a := c.newApp(object{"grants": grants("ledger:read")})

@@ -314,23 +314,16 @@ func TestT26ParallelTokensAreDistinct(t *testing.T) {
 	a := c.newApp(object{"grants": grants("ledger:read")})
 	c.done()
 	const n = 200
-	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Authorization": {basic(a.ID, a.Secret)}}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	ids := map[any]bool{}
 	for range n {
 		all.Go(func() {
-			r, err := exchange(t.Context(), s, http.MethodPost, s.Public+"/oauth2/token", header.Clone(),
-				[]byte("grant_type=client_credentials"))
-			if err != nil || r.status != 200 {
-				t.Errorf("%v\n%s", err, r)
-				return
-			}
-			token, _ := at(r.value(), "/access_token")
-			text, _ := token.(string)
-			claims, err := part(text, 1)
-			if err != nil {
-				t.Error(err)
+			w := &scenario{t: t, s: s, next: http.Header{}}
+			w.ask(a, "grant_type", "client_credentials").wantStatus(200)
+			claims, err := part(w.text("/access_token"), 1)
+			if w.err != nil || err != nil {
+				t.Errorf("%v, %v\n%s", w.err, err, w.last)
 				return
 			}
 			mu.Lock()

@@ -23,7 +23,7 @@ import (
 // that are too large, too deep, of too many keys, or packed. Each is refused as what it is, memory stays bounded, and whoever asks
 // something meanwhile is served.
 func TestHostileInputBesideOthers(t *testing.T) {
-	s := fresh(t, Options{})
+	s := fresh(t, Options{Strict: true})
 	idle, slow, hostile := 100, 40, 5
 	if long() {
 		idle, slow, hostile = 1000, 400, 30
@@ -167,7 +167,7 @@ func TestHostileInputBesideOthers(t *testing.T) {
 // are printed. At full length server and sender have a core each, where there are two.
 func TestOverloadIsBounded(t *testing.T) {
 	measured, flooded := 500*time.Millisecond, time.Second
-	o, pinned := Options{Env: map[string]string{"WRIT_POLICY_DEADLINE": "200ms"}}, "not pinned" // the default
+	o, pinned := Options{Strict: true, Env: map[string]string{"WRIT_POLICY_DEADLINE": "200ms"}}, "not pinned" // the default
 	if long() {
 		measured, flooded = 10*time.Second, 60*time.Second
 		if mine, servers, ok := twoCores(); ok {

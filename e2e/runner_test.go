@@ -65,6 +65,8 @@ type Options struct {
 	Cores string
 	// Among makes the server one of several nodes.
 	Among *cluster
+	// Strict is for tests about outages: an answer 503 counts as it is, see scenario.patient.
+	Strict bool
 }
 
 // Output is what a command that ended left behind.
@@ -104,6 +106,7 @@ type Server struct {
 	stopped         bool
 	killed          bool
 	dev             bool
+	strict          bool // as Options.Strict
 	guests          bool // others than the tests ask too, such as the binary's own client commands
 
 	mu    sync.Mutex
@@ -152,7 +155,7 @@ type launch struct {
 // prepare makes the server's directory and files and says with what it is to be started. db is what servers keep their data in
 // that do not ask for another, or nil for the embedded store.
 func (o Options) prepare(dir func() (string, error), db database) (launch, error) {
-	s := &Server{Log: new(recorder), cache: map[string]any{}, shares: o.Among, dev: o.Command == "dev"}
+	s := &Server{Log: new(recorder), cache: map[string]any{}, shares: o.Among, dev: o.Command == "dev", strict: o.Strict}
 	l := launch{server: s, env: map[string]string{}}
 	var err error
 	if o.From != nil { // the issuer is the public address, so the addresses stay

@@ -9,10 +9,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,6 +39,10 @@ type scenario struct {
 	last reply
 	name string // of the step
 	err  error
+
+	again   func() (reply, error) // sends the request once more that last is the reply to, if sent is what it says
+	sent    string
+	hurried bool // whatever is answered counts
 }
 
 // reply is what came back, and what it came back to.
@@ -213,13 +219,57 @@ func (c *scenario) send(method, path string, body any) *scenario {
 	if c.auth != "" && header.Get("Authorization") == "" {
 		header.Set("Authorization", c.auth)
 	}
-	r, err := exchange(c.t.Context(), c.s, method, target, header, data)
+	c.again = func() (reply, error) { return exchange(c.t.Context(), c.s, method, target, header.Clone(), data) }
+	return c.request(method + " " + target)
+}
+
+// request sends the request that c.again sends.
+func (c *scenario) request(what string) *scenario {
+	r, err := c.again()
 	if err != nil {
-		return c.fail("%s %s: %v", method, target, err)
+		return c.fail("%s: %v", what, err)
 	}
-	c.last = r
+	c.last, c.sent = r, r.request
 	harvest(r.value())
 	return c
+}
+
+// outages are requests of tests about something else that were answered 503 and sent again.
+var outages struct {
+	sync.Mutex
+	requests []string
+}
+
+// outagesAllowed is how many of them a busy machine explains. More are a fault of the server.
+const outagesAllowed = 20
+
+// patient sends a request that is answered with an outage again, as the reply asks for: a machine whose disk or cores are busy with something
+// else for seconds makes limits of time run out. Tests whose subject are outages have servers with Options.Strict, on which nothing is sent again.
+func (c *scenario) patient(wanted int) {
+	for range 3 {
+		if c.err != nil || c.hurried || c.s.strict || c.last.request != c.sent || c.last.status != http.StatusServiceUnavailable ||
+			wanted == http.StatusServiceUnavailable || c.last.header.Get("Retry-After") == "" {
+			return
+		}
+		outages.Lock()
+		outages.requests = append(outages.requests, c.t.Name()+": "+c.last.request+c.said())
+		outages.Unlock()
+		time.Sleep(time.Second)
+		c.request("once more")
+	}
+}
+
+// outagesTold says which requests were sent again, and fails if they are too many.
+func outagesTold() []error {
+	if len(outages.requests) == 0 {
+		return nil
+	}
+	fmt.Fprintf(os.Stdout, "e2e: %d requests were answered 503 by servers that had no outage to prove, and sent again:\n%s\n", len(outages.requests),
+		strings.Join(outages.requests, "\n"))
+	if len(outages.requests) > outagesAllowed {
+		return []error{fmt.Errorf("outages: %d requests were answered 503, more than a busy machine explains", len(outages.requests))}
+	}
+	return nil
 }
 
 // exchange does one request and notes its Decision-Id.
@@ -332,6 +382,7 @@ func (c *scenario) header(name string) string {
 }
 
 func (c *scenario) wantStatus(status int) *scenario {
+	c.patient(status)
 	if c.err == nil && c.last.status != status {
 		c.fail("status %d, want %d", c.last.status, status)
 	}
@@ -546,6 +597,8 @@ func (c *scenario) eventually(within time.Duration, attempt func()) {
 	if c.err != nil {
 		return
 	}
+	defer func(before bool) { c.hurried = before }(c.hurried)
+	c.hurried = true
 	deadline := time.Now().Add(within)
 	for {
 		attempt()

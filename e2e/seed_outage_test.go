@@ -31,7 +31,7 @@ func TestC05AStoreThatIsDownIs503OnEveryRow(t *testing.T) {
 	onMongoDB(t)
 	t.Parallel()
 	db := ownStandIn(t)
-	s := startTogether(t, newCluster(db), Options{Env: map[string]string{"WRIT_MAX_STALENESS": "2s"}})[0]
+	s := startTogether(t, newCluster(db), Options{Strict: true, Env: map[string]string{"WRIT_MAX_STALENESS": "2s"}})[0]
 	c := story(t, s).root()
 	replace := c.furniture()
 	before := c.everything()

@@ -30,7 +30,7 @@ type flood struct {
 func TestWhatCannotBeServedSoonIsTurnedAway(t *testing.T) {
 	env := dialectSettings("lerian")
 	env["GOMAXPROCS"], env["WRIT_OVERLOAD_QUEUE"] = "1", "1"
-	s := fresh(t, Options{Env: env})
+	s := fresh(t, Options{Strict: true, Env: env})
 	c := story(t, s).root()
 	u := c.newUser(object{"grants": grants("ledger:read")})
 	a := c.newApp(object{})
@@ -159,7 +159,7 @@ func TestWhatCannotBeServedSoonIsTurnedAway(t *testing.T) {
 
 // TestConnectionsThatSayNothingGiveWay: with a bound on connections, those that are open and say nothing keep nobody out.
 func TestConnectionsThatSayNothingGiveWay(t *testing.T) {
-	s := fresh(t, Options{Env: map[string]string{"WRIT_MAX_CONNECTIONS": "20"}})
+	s := fresh(t, Options{Strict: true, Env: map[string]string{"WRIT_MAX_CONNECTIONS": "20"}})
 	c := story(t, s).root()
 	var silent []net.Conn
 	for range 60 {
