@@ -49,6 +49,14 @@ func (k *contract) serves(base string) {
 	k.hosts[strings.TrimPrefix(base, "http://")] = nil
 }
 
+// knows reports whether a listener of ours is or was at an address.
+func (k *contract) knows(address string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, ours := k.hosts[address]
+	return ours
+}
+
 // RoundTrip implements http.RoundTripper. What breaks the contract is an error of the exchange, and of the whole run.
 func (k *contract) RoundTrip(r *http.Request) (*http.Response, error) {
 	var sent []byte

@@ -364,14 +364,17 @@ func onMongoDB(t *testing.T) {
 }
 
 func freePorts() (public, admin string, err error) {
-	var out [2]string
-	for i := range out {
+	var out []string
+	for len(out) < 2 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return "", "", err
 		}
-		defer l.Close() // both stay open until both are known, so that they differ
-		out[i] = l.Addr().String()
+		defer l.Close() // all stay open until both are known, so that they differ
+		// What listens at an address that was Writ's before, such as a dialect, would be held to Writ's documents.
+		if address := l.Addr().String(); !exchanges.knows(address) {
+			out = append(out, address)
+		}
 	}
 	return out[0], out[1], nil
 }
