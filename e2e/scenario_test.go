@@ -241,7 +241,7 @@ var outages struct {
 }
 
 // outagesAllowed is how many of them a busy machine explains. More are a fault of the server.
-const outagesAllowed = 20
+const outagesAllowed = 100
 
 // patient sends a request that is answered with an outage again, as the reply asks for: a machine whose disk or cores are busy with something
 // else for seconds makes limits of time run out. Tests whose subject are outages have servers with Options.Strict, on which nothing is sent again.
