@@ -349,7 +349,7 @@ func writeUntilKilled(t *testing.T, dying, other *Server, n int) []app {
 					return
 				default:
 				}
-				w := &scenario{t: t, s: s, next: http.Header{}, auth: auth[s], hurried: true}
+				w := &scenario{t: t, s: s, next: http.Header{}, auth: auth[s]}
 				a := w.newApp(object{})
 				if s == dying && w.err != nil && w.last.status/100 != 5 {
 					return // the node is gone

@@ -319,7 +319,7 @@ func TestT26ParallelTokensAreDistinct(t *testing.T) {
 	ids := map[any]bool{}
 	for range n {
 		all.Go(func() {
-			w := &scenario{t: t, s: s, next: http.Header{}}
+			w := &scenario{t: t, s: s, next: http.Header{}, waits: true}
 			w.ask(a, "grant_type", "client_credentials").wantStatus(200)
 			claims, err := part(w.text("/access_token"), 1)
 			if w.err != nil || err != nil {

@@ -30,11 +30,10 @@ func racing(t *testing.T) []*Server {
 	return startTogether(t, newCluster(suite.db), Options{}, Options{})
 }
 
-// racer acts on one of the servers, by turns, with a credential; what it meets it keeps for itself. To lose against others too often is an
-// outage, and part of a race.
+// racer acts on one of the servers, by turns, with a credential; what it meets it keeps for itself.
 func racer(t *testing.T, servers []*Server, i int, auth string) *scenario {
 	t.Helper()
-	return &scenario{t: t, s: servers[i%len(servers)], next: http.Header{}, auth: auth, hurried: true}
+	return &scenario{t: t, s: servers[i%len(servers)], next: http.Header{}, auth: auth}
 }
 
 // atOnce runs n racers together and returns the statuses of what they met last.
@@ -85,7 +84,7 @@ func TestSeedH05AndSA15ETagRacesHaveOneWinner(t *testing.T) {
 		tags := make([]string, 4)
 		statuses := atOnce(t, servers, len(tags), func(int) string { return root }, func(i int, w *scenario) {
 			w.with("If-Match", etag).patch("/v1/applications/"+a.ID, object{"description": fmt.Sprintf("%d by %d", round, i)})
-			w.hurried = false
+			w.waits = true
 			w.patient(http.StatusOK)
 			tags[i] = w.last.header.Get("ETag")
 		})

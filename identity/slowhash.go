@@ -132,7 +132,7 @@ func (h *hashers) compute(job slowHash) (slowHashed, error) {
 		switch {
 		case ok:
 			return done, nil
-		case peer.late.Load(): // with another hash; this one has done nothing
+		case peer.givenUp.Load(): // with another hash; this one has done nothing
 			return job.compute()
 		}
 		return done, fmt.Errorf("the process that hashes passwords has ended: %w", storage.ErrUnavailable)
@@ -150,7 +150,7 @@ func (h *hashers) give(peer *hashPeer, answer <-chan slowHashed) {
 	case <-answer:
 		h.rest(peer)
 	case <-hangs.C:
-		peer.late.Store(true)
+		peer.givenUp.Store(true)
 		peer.end()
 	}
 }
@@ -226,7 +226,7 @@ func (h *hashers) close() {
 // hashPeer is the other process, from its start to its end.
 type hashPeer struct {
 	connection io.ReadWriteCloser
-	late       atomic.Bool // given up for that, and not ended by what it computed
+	givenUp    atomic.Bool // for being late with a hash, and not ended by what it computed
 	jobs       chan slowHash
 	gone       chan struct{}
 
