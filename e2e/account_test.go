@@ -54,14 +54,19 @@ type logLine struct {
 	} `json:"reasons"`
 }
 
+// decisionLog reads the log. Each kill may have torn the line that was being written, and no other.
 func (s *Server) decisionLog() ([]logLine, error) {
 	var lines []logLine
+	torn := s.Log.killed()
 	for n, text := range strings.Split(s.text(s.decisions()), "\n") {
 		if text == "" {
 			continue
 		}
 		var line logLine
 		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			if torn--; torn >= 0 && strings.Count(text, `{"decision_id`) <= 1 {
+				continue
+			}
 			return nil, fmt.Errorf("decision log, line %d: %w: %.200s", n+1, err, text)
 		}
 		lines = append(lines, line)
@@ -113,6 +118,7 @@ type recorder struct {
 	ids   map[string]string
 	lost  map[string]bool // lines that a killed server may not have written
 	dying bool
+	kills int
 }
 
 // forgive says that the server is about to be killed: what waits in the log's queue is lost, unless the log is required. That holds
@@ -120,10 +126,17 @@ type recorder struct {
 func (r *recorder) forgive() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.kills++
 	r.dying, r.lost = true, map[string]bool{}
 	for id := range r.ids {
 		r.lost[id] = true
 	}
+}
+
+func (r *recorder) killed() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.kills
 }
 
 // continued says that another server goes on with the killed one's data, and is held to account for all that it replies.

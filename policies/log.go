@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,6 +70,8 @@ type Log struct {
 	// abandon ends the retries of a required log that is closed under a deadline.
 	abandon chan struct{}
 	once    sync.Once
+	// torn says that a line was left without its end. It is run's own.
+	torn bool
 }
 
 type entry struct {
@@ -194,16 +197,26 @@ func (l *Log) run() {
 
 // flush writes whole lines. A required log tries again until it can, so that the queue fills and Reserve refuses.
 func (l *Log) flush(buffer []byte, lines int64) {
+	if l.torn { // nothing may be glued to what was left of the line before
+		if _, err := l.config.Writer.Write([]byte{'\n'}); err != nil {
+			l.dropped.Add(lines)
+			return
+		}
+		l.torn = false
+	}
 	for {
 		n, err := l.config.Writer.Write(buffer)
 		if err == nil {
 			return
 		}
+		n = min(n, len(buffer))
+		lines -= int64(bytes.Count(buffer[:n], []byte{'\n'}))
 		if !l.config.Required {
+			l.torn = n > 0 && buffer[n-1] != '\n'
 			l.dropped.Add(lines)
 			return
 		}
-		buffer = buffer[min(n, len(buffer)):]
+		buffer = buffer[n:]
 		retry := time.NewTimer(retryEvery)
 		select {
 		case <-retry.C:

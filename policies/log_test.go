@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,6 +24,7 @@ type gate struct {
 	mu     sync.Mutex
 	open   sync.Mutex // locked: writes wait
 	fails  int
+	takes  int // what a write that fails takes of its bytes
 	buffer bytes.Buffer
 }
 
@@ -32,7 +35,8 @@ func (g *gate) Write(b []byte) (int, error) {
 	defer g.mu.Unlock()
 	if g.fails > 0 {
 		g.fails--
-		return 0, errors.New("disk full")
+		n, _ := g.buffer.Write(b[:min(g.takes, len(b))])
+		return n, errors.New("disk full")
 	}
 	return g.buffer.Write(b)
 }
@@ -211,6 +215,43 @@ func TestAFullLogDropsAndCounts(t *testing.T) {
 		t.Errorf("%d lines", n)
 	}
 	reserve(t, policies.NewLog(policies.LogConfig{Queue: 1})).Release()
+}
+
+// TestALineThatIsLeftTornTakesNoOtherWithIt: a disk that is full for a moment costs the lines that it did not take, and no other.
+func TestALineThatIsLeftTornTakesNoOtherWithIt(t *testing.T) {
+	for _, row := range []struct {
+		required     bool
+		fails, takes int
+		whole        []string
+		dropped      int64
+	}{
+		{false, 1, 20, []string{"2"}, 1},
+		{false, 2, 20, nil, 2}, // the end of the torn line is not taken either, and what is taken of nothing is nothing
+		{false, 1, 0, []string{"2"}, 1},
+		{true, 3, 20, []string{"1", "2"}, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			out := gate{fails: row.fails, takes: row.takes}
+			l := policies.NewLog(policies.LogConfig{Writer: &out, Required: row.required, Now: now})
+			for _, id := range []string{"1", "2"} {
+				reserve(t, l).Write(policies.LogLine{RequestID: id})
+				time.Sleep(time.Minute) // it is written, or lost
+			}
+			if err := l.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var whole []string
+			for line := range strings.Lines(out.buffer.String()) {
+				var r policies.Record
+				if json.Unmarshal([]byte(line), &r) == nil {
+					whole = append(whole, r.RequestID)
+				}
+			}
+			if !slices.Equal(whole, row.whole) || l.Dropped() != row.dropped {
+				t.Errorf("%+v: %q, %d dropped\n%s", row, whole, l.Dropped(), out.buffer.String())
+			}
+		})
+	}
 }
 
 func TestARequiredLogRefusesRatherThanDrops(t *testing.T) {

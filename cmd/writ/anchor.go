@@ -33,17 +33,17 @@ func (n *node) openAnchor() (identity.Anchor, error) {
 	case anchorLog:
 		return logAnchor{handler: n.logger.Handler(), now: n.now}, nil
 	}
-	file, err := openAnchorFile(n.config.AuditAnchor)
+	anchor, err := openAnchorFile(n.config.AuditAnchor)
 	if err != nil {
 		return nil, fmt.Errorf("audit_anchor: %w", err)
 	}
-	n.closers = append(n.closers, closer{"audit anchor", func(context.Context) error { return file.Close() }})
-	return &fileAnchor{file: file}, nil
+	n.closers = append(n.closers, closer{"audit anchor", func(context.Context) error { return anchor.file.Close() }})
+	return anchor, nil
 }
 
 // openAnchorFile opens a file that is only appended to, making it with mode 0600. One that others can write is no anchor.
-func openAnchorFile(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+func openAnchorFile(path string) (*fileAnchor, error) {
+	file, torn, err := openLines(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w; name a file that this user can write", plain(err))
 	}
@@ -58,7 +58,28 @@ func openAnchorFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return file, nil
+	return &fileAnchor{file: file, torn: torn}, nil
+}
+
+// openLines opens a file that lines are appended to, making it with mode 0600. torn says that the last line in it has no end, since
+// whoever wrote it was killed or found the disk full: what is written next is to begin with one.
+func openLines(path string) (file *os.File, torn bool, err error) {
+	if file, err = os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
+		return nil, false, err
+	}
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return file, false, nil // a pipe or a device has no line before
+	}
+	// Where it cannot be read, one more end of a line does no harm.
+	read, err := os.Open(path)
+	if err != nil {
+		return file, true, nil
+	}
+	defer read.Close()
+	last := make([]byte, 1)
+	_, err = read.ReadAt(last, info.Size()-1)
+	return file, err != nil || last[0] != '\n', nil
 }
 
 // fileAnchor appends lines to a file. It is used by one at a time.

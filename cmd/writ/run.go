@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -242,11 +241,16 @@ func (n *node) openDecisionLog(stdout, stderr io.Writer) error {
 	case "stderr":
 		into = stderr
 	default:
-		file, err := os.OpenFile(n.config.DecisionLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		file, torn, err := openLines(n.config.DecisionLog)
 		if err != nil {
 			return fmt.Errorf("decision_log: %w; name a file that this user can write", plain(err))
 		}
 		n.closers = append(n.closers, closer{"decision log file", func(context.Context) error { return file.Close() }})
+		if torn {
+			if _, err := file.WriteString("\n"); err != nil {
+				return fmt.Errorf("decision_log: end the line that was left torn: %w", plain(err))
+			}
+		}
 		into = file
 	}
 	if n.config.DecisionLogRecent > 0 {

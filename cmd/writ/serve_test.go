@@ -356,6 +356,38 @@ func rootToken(t *testing.T, address, secret string) int {
 	return reply.StatusCode
 }
 
+// TestALineThatAKillLeftTornTakesNoOtherWithIt: kill -9 ends a write where the kernel's page ends. What the next process writes begins a
+// line of its own, in the decision log and in the anchor; what ended well gets no empty line.
+func TestALineThatAKillLeftTornTakesNoOtherWithIt(t *testing.T) {
+	for _, before := range []string{"", "{\"decision_id\":\"1\"}\n", "{\"decision_id\":\"1\"}\n{\"decision_id"} {
+		log, anchor := file(t, "decisions.jsonl", before), file(t, "anchor.jsonl", before)
+		p := start(t, rootEnv(), serveArgs(t, "--decision-log", log, "--audit-anchor", anchor)...)
+		if got := rootToken(t, p.public, rootSecret); got != http.StatusOK {
+			t.Fatalf("a token: %d", got)
+		}
+		p.end()
+		if before != "" && !strings.HasSuffix(before, "\n") {
+			before += "\n"
+		}
+		for path, member := range map[string]string{log: "decision_id", anchor: "chain"} {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			after, found := strings.CutPrefix(string(text), before)
+			if !found || after == "" {
+				t.Fatalf("%s: %q, or what comes after it, is not there:\n%s", filepath.Base(path), before, text)
+			}
+			for line := range strings.Lines(after) {
+				var members map[string]any
+				if err := json.Unmarshal([]byte(line), &members); err != nil || members[member] == nil {
+					t.Errorf("%s: after %q: %v: %q", filepath.Base(path), before, err, line)
+				}
+			}
+		}
+	}
+}
+
 func TestRootIsMadeOnceAndRecovered(t *testing.T) {
 	args := serveArgs(t)
 	dir := args[6]
