@@ -245,9 +245,10 @@ func (o Options) again(start func() (*Server, error)) (*Server, error) {
 	return nil, err
 }
 
-// environment is the caller's without anything of Writ's own, so that a developer's settings cannot bend a run.
+// environment is the caller's without anything of Writ's own, so that a developer's settings cannot bend a run, and without the tests' pace
+// of garbage collections: a server has its own.
 func environment(set map[string]string) []string {
-	env := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "WRIT_") })
+	env := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "WRIT_") || strings.HasPrefix(kv, "GOGC=") })
 	for k, v := range set {
 		env = append(env, k+"="+v)
 	}
