@@ -9,11 +9,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 )
+
+// endsWithin is how long a node takes after shutdown_delay to end at the most, as docs/operations.md says.
+const endsWithin = 29 * time.Second
 
 // composeFile is what the tests read of deploy/compose.yaml.
 type composeFile struct {
@@ -24,6 +28,7 @@ type composeFile struct {
 		Secrets     []string          `yaml:"secrets"`
 		Ports       []string          `yaml:"ports"`
 		Volumes     []string          `yaml:"volumes"`
+		StopGrace   time.Duration     `yaml:"stop_grace_period"`
 	} `yaml:"services"`
 	Secrets map[string]struct {
 		File string `yaml:"file"`
@@ -75,6 +80,9 @@ func TestTheComposeFile(t *testing.T) {
 	one.Ports, two.Ports = nil, nil
 	if diff := cmp.Diff(one, two); diff != "" || len(one.Environment) == 0 {
 		t.Errorf("the nodes differ (-one +two):\n%s", diff)
+	}
+	if one.StopGrace <= endsWithin {
+		t.Errorf("the nodes are killed %s after SIGTERM, and may take %s to end", one.StopGrace, endsWithin)
 	}
 	ignore, err := os.ReadFile("../.gitignore")
 	if err != nil || !strings.Contains("\n"+string(ignore), "\n/deploy/secrets/\n") {
@@ -153,7 +161,7 @@ func TestEveryMetricThatIsWatchedIsThere(t *testing.T) {
 	}
 }
 
-// TestThePodIsConfiguredWithWhatWritKnows: the variables of the manifest are Writ's.
+// TestThePodIsConfiguredWithWhatWritKnows: the variables of the manifest are Writ's, and a pod is not killed before it has ended.
 func TestThePodIsConfiguredWithWhatWritKnows(t *testing.T) {
 	binaryOnly(t)
 	body, err := os.ReadFile("../deploy/kubernetes/writ.yaml")
@@ -169,6 +177,18 @@ func TestThePodIsConfiguredWithWhatWritKnows(t *testing.T) {
 	}
 	if named == 0 {
 		t.Error("no variables")
+	}
+	delay := regexp.MustCompile(`WRIT_SHUTDOWN_DELAY, value: (\w+)`).FindStringSubmatch(string(body))
+	grace := regexp.MustCompile(`terminationGracePeriodSeconds: (\d+)`).FindStringSubmatch(string(body))
+	if delay == nil || grace == nil {
+		t.Fatal("the pod has no delay or no grace")
+	}
+	waits, err := time.ParseDuration(delay[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if killed, err := time.ParseDuration(grace[1] + "s"); err != nil || killed <= waits+endsWithin {
+		t.Errorf("the pod is killed %s after SIGTERM, waits %s and may take %s to end (%v)", killed, waits, endsWithin, err)
 	}
 }
 

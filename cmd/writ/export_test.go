@@ -21,6 +21,9 @@ import (
 // Run is run, for the tests of this package, which see the program as the shell does.
 var Run = run
 
+// EndsWithin is how long a node that is told to stop takes after shutdown_delay at the most.
+const EndsWithin = drainLimit + flushLimit
+
 // Commands is the tree of commands.
 func Commands() *cobra.Command { return (&cli{}).root() }
 

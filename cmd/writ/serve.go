@@ -26,8 +26,11 @@ const (
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 90 * time.Second
 	maxHeaderBytes    = 32 << 10
-	// drainLimit is how long requests in flight may take, and what is queued may be written, after the listeners close.
+	// drainLimit is how long requests in flight may take after the listeners close, and flushLimit how long what is queued may be written after
+	// that. Together they are less than the 30 s after which Kubernetes kills where nothing else is said; docs/operations.md and deploy rely
+	// on the sum.
 	drainLimit    = 25 * time.Second
+	flushLimit    = 4 * time.Second
 	purgeInterval = time.Minute
 	// settleAfter is how long the first requests have the cores to themselves.
 	settleAfter = time.Second
@@ -119,7 +122,7 @@ func (c *cli) serve(ctx context.Context, config *Config, demo []byte, announce f
 	}
 	shutdown := context.WithoutCancel(ctx) // what ends the server must not cancel the requests that it drains
 	defer func() {
-		limited, cancel := context.WithTimeout(shutdown, drainLimit)
+		limited, cancel := context.WithTimeout(shutdown, flushLimit)
 		defer cancel()
 		n.close(limited)
 	}()

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -354,6 +355,17 @@ func rootToken(t *testing.T, address, secret string) int {
 	}
 	defer reply.Body.Close()
 	return reply.StatusCode
+}
+
+// TestTheOperatorsGuideSaysHowLongAnEndTakes: what kills nodes that do not end is configured by it.
+func TestTheOperatorsGuideSaysHowLongAnEndTakes(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("%.0f seconds after that it has ended at the latest", writ.EndsWithin.Seconds()); !strings.Contains(string(text), want) {
+		t.Errorf("docs/operations.md does not say %q", want)
+	}
 }
 
 // TestALineThatAKillLeftTornTakesNoOtherWithIt: kill -9 ends a write where the kernel's page ends. What the next process writes begins a
