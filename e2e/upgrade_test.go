@@ -12,9 +12,13 @@ import (
 // previous is the version before this one, whose data and configuration this one takes over.
 const previous = "094f1c4cb45a05d8b96e653c85e988709f178606"
 
-// previousRunner builds the version before this one out of the history of the repository, and starts that.
+// previousRunner starts the version before this one, which it builds once out of the history of the repository.
 func previousRunner(t *testing.T) Runner {
 	t.Helper()
+	r := &processRunner{binary: filepath.Join(filepath.Dir(suite.binary), "writ-before"), work: t.TempDir(), db: suite.db, version: previous}
+	if _, err := os.Stat(r.binary); err == nil {
+		return r
+	}
 	source := t.TempDir()
 	archive := exec.CommandContext(t.Context(), "git", "archive", "--format=tar", previous)
 	archive.Dir = ".."
@@ -25,8 +29,6 @@ func previousRunner(t *testing.T) Runner {
 	if out, err := unpack.CombinedOutput(); err != nil {
 		t.Fatalf("tar: %v\n%s", err, out)
 	}
-	work := t.TempDir()
-	r := &processRunner{binary: filepath.Join(work, "writ"), work: work, db: suite.db, version: previous}
 	if err := goBuild(t.Context(), source, r.binary, "./cmd/writ"); err != nil {
 		t.Fatal(err)
 	}
@@ -114,5 +116,74 @@ func TestDataAndConfigurationGoToTheNextVersionAndBack(t *testing.T) {
 	if out.Code != 0 {
 		text, _ := os.ReadFile(filepath.Join(s.Dir, "anchor.jsonl"))
 		t.Errorf("writ audit verify: exit code %d: %s%s (%d lines in the anchor)", out.Code, out.Stdout, out.Stderr, strings.Count(string(text), "\n"))
+	}
+}
+
+// TestTwoVersionsServeOneDatabase has a node of the version before this one and a node of this one on one database, as a rolling upgrade
+// does: what one issues the other takes, what is changed on one binds on the other, and the audit of both verifies.
+func TestTwoVersionsServeOneDatabase(t *testing.T) {
+	onMongoDB(t)
+	leftOut(t, suite.runner.Name() != "process", "it is about binaries on this machine: E2E_RUNNER=process runs it")
+	shares := newCluster(suite.db)
+	start := func(by Runner) *Server {
+		s, err := by.Start(t.Context(), Options{Among: shares})
+		if err != nil {
+			t.Fatal(err)
+		}
+		held(t, s)
+		return s
+	}
+	before := start(previousRunner(t))
+	this := start(suite.runner)
+	for _, pair := range [][2]*Server{{before, this}, {this, before}} {
+		bindOn(t, pair[0], pair[1], 1)
+	}
+
+	a, b := story(t, before).root(), story(t, this).root()
+	role := a.newRole("ledger:read")
+	u := a.newUser(object{"roles": list{role}})
+	front := a.refreshing()
+	a.done()
+	b.eventually(bindsWithin, func() { b.get("/v1/users/" + u.ID).wantStatus(200) })
+	b.done()
+	a.askLogin(front, u).wantStatus(200)
+	refresh := a.text("/refresh_token")
+	for range 3 { // a session goes from node to node
+		for _, c := range []*scenario{b, a} {
+			c.eventually(bindsWithin, func() { c.introspect(front, refresh).want("/active", true) })
+			c.askRefresh(front, refresh).wantStatus(200).want("/scope", "ledger:read")
+			refresh = c.text("/refresh_token")
+			c.done()
+		}
+	}
+
+	// An object that both change: the ETag of one version is that of the other, and nothing that either wrote is lost.
+	for _, turn := range []struct {
+		by, then *scenario
+		change   object
+	}{{a, b, object{"name": "Ada"}}, {b, a, object{"properties": object{"colour": "blue"}}}, {a, b, object{"groups": list{}}}} {
+		turn.by.get("/v1/users/" + u.ID).wantStatus(200)
+		etag := turn.by.header("ETag")
+		turn.by.done()
+		turn.then.eventually(bindsWithin, func() {
+			turn.then.get("/v1/users/" + u.ID).wantStatus(200)
+			if got := turn.then.header("ETag"); got != etag {
+				turn.then.fail("the ETag is %s, want %s", got, etag)
+			}
+		})
+		turn.then.with("If-Match", etag).patch("/v1/users/"+u.ID, turn.change).wantStatus(200)
+		turn.then.done()
+		turn.by.with("If-Match", etag).patch("/v1/users/"+u.ID, turn.change).wantStatus(412)
+		turn.by.done()
+	}
+	for _, c := range []*scenario{a, b} {
+		c.eventually(bindsWithin, func() {
+			c.get("/v1/users/"+u.ID).wantStatus(200).want("/name", "Ada").want("/properties/colour", "blue").want("/roles/0", role)
+		})
+		c.done()
+	}
+	out := suite.runner.Command(t.Context(), Options{Env: this.storeEnv()}, "audit", "verify")
+	if out.Code != 0 {
+		t.Errorf("writ audit verify: exit code %d: %s%s", out.Code, out.Stdout, out.Stderr)
 	}
 }
