@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,6 +162,168 @@ func TestEveryMetricThatIsWatchedIsThere(t *testing.T) {
 	if watched < 40 {
 		t.Errorf("only %d metrics are named", watched)
 	}
+}
+
+// TestPrometheusWatchesANode runs a Prometheus on deploy/monitoring, in a hurry: it scrapes a node, works out every alert and every query of
+// the dashboard, all of which have something to show for a node that has done a little of everything, and finds out when the node is gone.
+func TestPrometheusWatchesANode(t *testing.T) {
+	binaryOnly(t)
+	prometheus, err := exec.LookPath("prometheus")
+	leftOut(t, err != nil, "there is no prometheus on this machine to run on deploy/monitoring (apt-get install prometheus); its rules are read by another test")
+	s := fresh(t, Options{})
+	listen, _, err := freePorts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, edits := range map[string][]string{
+		"alerts.yml": {`(?m)^(\s+for:) \w+$`, "$1 0s"},
+		"prometheus.yml": {
+			`\["writ-1:8081", "writ-2:8081"\]`, `["` + strings.TrimPrefix(s.Admin, "http://") + `"]`, `: 15s`, ": 1s", `/etc/prometheus/`, dir + "/",
+		},
+	} {
+		text, err := os.ReadFile(filepath.Join("../deploy/monitoring", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(edits); i += 2 {
+			edited := regexp.MustCompile(edits[i]).ReplaceAll(text, []byte(edits[i+1]))
+			if string(edited) == string(text) {
+				t.Fatalf("%s has no %s", name, edits[i])
+			}
+			text = edited
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run, err := startProcess(exec.Command(prometheus, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+listen), filepath.Join(dir, "out"), filepath.Join(dir, "err"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = run.kill() // it may have ended
+		<-run.done()
+	})
+	// ask asks Prometheus' own API for the data of an answer.
+	ask := func(path string, into any) error {
+		answer := struct {
+			Status, Error string
+			Data          any
+		}{Data: into}
+		reply, err := client.Get("http://" + listen + path)
+		if err != nil {
+			return err
+		}
+		defer reply.Body.Close()
+		if err := json.NewDecoder(reply.Body).Decode(&answer); err != nil || answer.Status != "success" {
+			return fmt.Errorf("%s: %d %s: %w", path, reply.StatusCode, answer.Error, err)
+		}
+		return nil
+	}
+	until := func(what string, holds func() error) {
+		t.Helper()
+		var last error
+		for began := time.Now(); time.Since(began) < readyWithin; time.Sleep(pollEvery) {
+			if last = holds(); last == nil {
+				return
+			}
+		}
+		text, _ := os.ReadFile(filepath.Join(dir, "err"))
+		t.Fatalf("%s: %v\n%s", what, last, tail(string(text)))
+	}
+	var targets struct {
+		ActiveTargets []struct{ Health, LastError string }
+	}
+	until("Prometheus scrapes the node", func() error {
+		err := ask("/api/v1/targets", &targets)
+		if err == nil && (len(targets.ActiveTargets) != 1 || targets.ActiveTargets[0].Health != "up") {
+			err = fmt.Errorf("%+v", targets.ActiveTargets)
+		}
+		return err
+	})
+
+	c := story(t, s).root()
+	made, front := c.newApp(object{}), c.front()
+	u := c.newUser(nil)
+	owner := bearer(c.login(front, c.newUser(object{"roles": list{"system:owner"}})))
+	c.as(owner).post("/v1/applications/"+made.ID+"/secrets/"+made.SecretID+"/reveal", object{"reason": "to be counted"}).wantStatus(200)
+	c.root().decides(question("user", u.ID, "read", "ledger", "1"), false)
+	for range 8 { // until the guesses are told to wait
+		c.as("").ask(front, "grant_type", "password", "username", u.Username, "password", unique("a wrong one"))
+	}
+	c.done()
+	var rules struct {
+		Groups []struct {
+			Rules []struct{ Name, Health, LastError string }
+		}
+	}
+	until("the alerts are worked out", func() error {
+		if err := ask("/api/v1/rules", &rules); err != nil {
+			return err
+		}
+		for _, rule := range rules.Groups[0].Rules {
+			if rule.Health != "ok" {
+				return fmt.Errorf("%s is %s: %s", rule.Name, rule.Health, rule.LastError)
+			}
+		}
+		return nil
+	})
+
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	text, err := os.ReadFile("../deploy/monitoring/grafana/dashboards/writ.json")
+	if err == nil {
+		err = json.Unmarshal(text, &dashboard)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	queries := 0
+	for _, panel := range dashboard.Panels {
+		for _, target := range panel.Targets {
+			queries++
+			query := strings.NewReplacer("$__rate_interval", "1m", "$instance", ".*").Replace(target.Expr)
+			until(panel.Title+": "+query, func() error {
+				var found struct{ Result []any }
+				if err := ask("/api/v1/query?query="+url.QueryEscape(query), &found); err != nil {
+					return err
+				}
+				if len(found.Result) == 0 {
+					return errors.New("nothing to show")
+				}
+				return nil
+			})
+		}
+	}
+
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	var alerts struct {
+		Alerts []struct {
+			Labels      map[string]string
+			Annotations map[string]string
+			State       string
+		}
+	}
+	until("the node that is gone is told", func() error {
+		if err := ask("/api/v1/alerts", &alerts); err != nil {
+			return err
+		}
+		for _, alert := range alerts.Alerts {
+			if alert.Labels["alertname"] == "WritNodeIsAway" && alert.State == "firing" && strings.Contains(alert.Annotations["summary"], "does not answer") {
+				return nil
+			}
+		}
+		return fmt.Errorf("%+v", alerts.Alerts)
+	})
+	t.Logf("%d alerts and %d queries of the dashboard were worked out by %s", len(rules.Groups[0].Rules), queries, prometheus)
 }
 
 // TestThePodIsConfiguredWithWhatWritKnows: the variables of the manifest are Writ's, and a pod is not killed before it has ended.
