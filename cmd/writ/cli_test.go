@@ -168,6 +168,7 @@ func TestPolicyCommandsAndTheirExitCodes(t *testing.T) {
 		{[]string{"eval", good, "--input", "absent"}, 2, ""},
 		{[]string{"check", broken}, 3, "    this does not parse\n    ^"},
 		{[]string{"test", good, "--run", "anybody"}, 0, "1 of 1 tests passed"},
+		{[]string{"test", good, "--run", "nobody has this name"}, 4, ""},
 		{[]string{"test", good, "--run", "("}, 2, ""},
 		{[]string{"test", "--watch"}, 2, ""},
 		{[]string{"fmt", "--check", "--write", good}, 2, ""},

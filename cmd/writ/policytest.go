@@ -39,6 +39,9 @@ evaluates. With --watch they run again on every save, those of what changed and 
 		}
 		if !*watch {
 			report, err := policies.Test(cmd.Context(), from)
+			if err == nil && *only != "" && len(report.Tests) == 0 {
+				return &exitError{code: exitTests, err: fmt.Errorf("no test and no golden decision has a name that matches %q", *only)}
+			}
 			return c.tested(print, report, err, *verbose)
 		}
 		if from.Dir == "" && from.CoreDir == "" {
