@@ -44,8 +44,8 @@ test: lint ## everything this machine can run without containers: lint, Go, Rego
 	@command -v curl >/dev/null 2>&1 || echo 'curl: not here; the curl lines of writ dev and of the documents are not run'
 	$(PACE) .ci/beside 'go test -timeout 30m $$(go list ./... | grep -v -e /e2e$$ -e /storage/mongo$$)' \
 		'go test -count=1 -timeout 30m -v ./storage/mongo; WRIT_TEST_STORE=mongo go test -count=1 -timeout 30m -v -run "$(ROWS)" ./oauth ./identity' \
-		'cd e2e/mongowire; go test ./...; cd ../manifests; go test ./...; cd ../judges; go test -count=1 ./...; cd ../clients; go test -count=1 -v ./...; cd ../../oauth/client; $(CLIENT)'
-	.ci/fuzz 2000x
+		'cd e2e/mongowire; go test ./...; cd ../manifests; go test ./...; cd ../judges; go test -count=1 ./...; cd ../clients; go test -count=1 -v ./...; cd ../../oauth/client; $(CLIENT)' \
+		'.ci/fuzz 2000x'
 	$(PACE) E2E_REQUIRE_CONTAINERS= E2E_RUNNER=process .ci/beside 'E2E_STORE=sqlite $(JOURNEYS)' 'E2E_STORE=mongo $(JOURNEYS)'
 	@if [ "$$E2E_REQUIRE_CONTAINERS" = 1 ]; then $(MAKE) containers; else \
 		echo 'containers: not in make test; make containers runs them where a Docker engine answers'; fi
