@@ -42,8 +42,8 @@ image: ## the image (IMAGE=writ:dev); nothing is pulled
 
 test: lint ## everything this machine can run without containers: lint, Go, Rego, a little fuzzing, e2e on both stores
 	@command -v curl >/dev/null 2>&1 || echo 'curl: not here; the curl lines of writ dev and of the documents are not run'
-	$(PACE) .ci/beside 'go test -timeout 30m $$(go list ./... | grep -v -e /e2e$$ -e /storage/mongo$$)' \
-		'go test -count=1 -timeout 30m -v ./storage/mongo; WRIT_TEST_STORE=mongo go test -count=1 -timeout 30m -v -run "$(ROWS)" ./oauth ./identity' \
+	.ci/beside '$(PACE) go test -timeout 30m $$(go list ./... | grep -v -e /e2e$$ -e /storage/mongo$$)' \
+		'export $(PACE); go test -count=1 -timeout 30m -v ./storage/mongo; WRIT_TEST_STORE=mongo go test -count=1 -timeout 30m -v -run "$(ROWS)" ./oauth ./identity' \
 		'cd e2e/mongowire; go test ./...; cd ../manifests; go test ./...; cd ../judges; go test -count=1 ./...; cd ../clients; go test -count=1 -v ./...; cd ../../oauth/client; $(CLIENT)' \
 		'.ci/fuzz 2000x'
 	$(PACE) E2E_REQUIRE_CONTAINERS= E2E_RUNNER=process .ci/beside 'E2E_STORE=sqlite $(JOURNEYS)' 'E2E_STORE=mongo $(JOURNEYS)'

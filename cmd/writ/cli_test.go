@@ -102,6 +102,7 @@ func TestPolicyCommandsOnTheShippedSet(t *testing.T) {
 	core := filepath.Join(t.TempDir(), "core")
 	for _, args := range [][]string{
 		{"policy", "check"},
+		{"policy", "test"},
 		{"policy", "eject", core},
 		{"policy", "check", "--policies-core", core},
 		{"policy", "test", "--policies-core", core},
