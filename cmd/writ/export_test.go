@@ -22,7 +22,16 @@ import (
 var Run = run
 
 // EndsWithin is how long a node that is told to stop takes after shutdown_delay at the most.
-const EndsWithin = drainLimit + flushLimit
+const EndsWithin = drainLimit + flushLimit + endLimit
+
+// CloseParts closes a node of these parts, the last first.
+func CloseParts(ctx context.Context, logger *slog.Logger, parts ...func(context.Context) error) {
+	n := &node{logger: logger}
+	for i, part := range parts {
+		n.closers = append(n.closers, closer{fmt.Sprintf("part %d", i), part})
+	}
+	n.close(ctx)
+}
 
 // Commands is the tree of commands.
 func Commands() *cobra.Command { return (&cli{}).root() }

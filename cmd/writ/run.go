@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -386,14 +387,34 @@ func makeKeyset(ctx context.Context, store storage.Store, kek seal.KEK) (*storag
 	return setting, err
 }
 
-// close ends the parts in reverse order and logs what fails; there is nobody left to return it to.
+// close ends the parts in reverse order and logs what fails; there is nobody left to return it to. A part that waits for something else
+// after ctx ended is left as kill -9 would leave it, with those that come after it.
 func (n *node) close(ctx context.Context) {
-	for i := len(n.closers) - 1; i >= 0; i-- {
-		if err := n.closers[i].close(ctx); err != nil {
-			n.logger.ErrorContext(ctx, "close", "part", n.closers[i].name, "error", err)
-		}
-	}
+	parts := n.closers
 	n.closers = nil
+	var now atomic.Pointer[string]
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		for _, part := range slices.Backward(parts) {
+			now.Store(&part.name)
+			if err := part.close(ctx); err != nil {
+				n.logger.ErrorContext(ctx, "close", "part", part.name, "error", err)
+			}
+		}
+	}()
+	select {
+	case <-closed:
+		return
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(endLimit)
+	defer late.Stop()
+	select {
+	case <-closed:
+	case <-late.C:
+		n.logger.ErrorContext(ctx, "not everything was closed in time", "part", *now.Load())
+	}
 }
 
 // newLogger writes events to w.

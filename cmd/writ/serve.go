@@ -26,11 +26,12 @@ const (
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 90 * time.Second
 	maxHeaderBytes    = 32 << 10
-	// drainLimit is how long requests in flight may take after the listeners close, and flushLimit how long what is queued may be written after
-	// that. Together they are less than the 30 s after which Kubernetes kills where nothing else is said; docs/operations.md and deploy rely
-	// on the sum.
+	// drainLimit is how long requests in flight may take after the listeners close, flushLimit how long what is queued may be written after
+	// that, and endLimit how long a part that does not heed it holds up the end of the process. Together they are less than the 30 s after
+	// which Kubernetes kills where nothing else is said; docs/operations.md and deploy rely on the sum.
 	drainLimit    = 25 * time.Second
-	flushLimit    = 4 * time.Second
+	flushLimit    = 3 * time.Second
+	endLimit      = time.Second
 	purgeInterval = time.Minute
 	// settleAfter is how long the first requests have the cores to themselves.
 	settleAfter = time.Second
@@ -139,7 +140,7 @@ func (c *cli) serve(ctx context.Context, config *Config, demo []byte, announce f
 	}
 	working, stopWork := context.WithCancel(shutdown)
 	work := n.background(working)
-	defer func() { stopWork(); work.Wait() }()
+	n.closers = append(n.closers, closer{"work beside requests", func(context.Context) error { stopWork(); work.Wait(); return nil }})
 
 	failed := make(chan error, len(servers))
 	for _, s := range servers {

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -22,9 +23,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	writ "github.com/writ-authz/writ/cmd/writ"
@@ -366,6 +369,28 @@ func TestTheOperatorsGuideSaysHowLongAnEndTakes(t *testing.T) {
 	if want := fmt.Sprintf("%.0f seconds after that it has ended at the latest", writ.EndsWithin.Seconds()); !strings.Contains(string(text), want) {
 		t.Errorf("docs/operations.md does not say %q", want)
 	}
+}
+
+// TestAPartThatDoesNotCloseHoldsUpNoEnd: such as a log whose reader has stopped reading, which no write returns from.
+func TestAPartThatDoesNotCloseHoldsUpNoEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log output
+		stuck, ended := make(chan struct{}), []string{}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		began := time.Now()
+		writ.CloseParts(ctx, slog.New(slog.NewTextHandler(&log, nil)),
+			func(context.Context) error { ended = append(ended, "behind it"); return nil },
+			func(context.Context) error { <-stuck; return nil },
+			func(ctx context.Context) error { ended = append(ended, "before it"); return nil })
+		if took := time.Since(began); took != 4*time.Second || !slices.Equal(ended, []string{"before it"}) {
+			t.Errorf("after %s %q are closed", took, ended)
+		}
+		if !strings.Contains(log.String(), "part 1") {
+			t.Errorf("the log does not say which part:\n%s", log.String())
+		}
+		close(stuck)
+	})
 }
 
 // TestALineThatAKillLeftTornTakesNoOtherWithIt: kill -9 ends a write where the kernel's page ends. What the next process writes begins a
