@@ -263,6 +263,9 @@ func TestPrometheusWatchesANode(t *testing.T) {
 		if err := ask("/api/v1/rules", &rules); err != nil {
 			return err
 		}
+		if len(rules.Groups) != 1 || len(rules.Groups[0].Rules) == 0 {
+			return fmt.Errorf("%+v, want one group with all alerts", rules.Groups)
+		}
 		for _, rule := range rules.Groups[0].Rules {
 			if rule.Health != "ok" {
 				return fmt.Errorf("%s is %s: %s", rule.Name, rule.Health, rule.LastError)
@@ -302,6 +305,9 @@ func TestPrometheusWatchesANode(t *testing.T) {
 		}
 	}
 
+	if queries == 0 {
+		t.Error("the dashboard asks nothing")
+	}
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
