@@ -297,7 +297,7 @@ func (f *front) own(bound []ownListener) ([]listening, error) {
 		if o.plane == dialects.Admin {
 			cert, key = f.node.config.AdminTLSCertFile, f.node.config.AdminTLSKeyFile
 		}
-		served, err := f.node.server(framed, o.listener, cert, key)
+		served, err := f.node.server(framed, framed, o.listener, cert, key)
 		if err != nil {
 			return nil, err
 		}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/writ-authz/writ/policies/enforce"
 )
 
 // Run is run, for the tests of this package, which see the program as the shell does.
@@ -43,7 +45,7 @@ func Frame(next http.Handler, logger *slog.Logger, now func() time.Time) http.Ha
 
 // Gated is Frame behind a gate. What the gate turns away is answered 503 with the error as the body.
 func Gated(next http.Handler, g *Gate, logger *slog.Logger, now func() time.Time) http.Handler {
-	return &frame{listener: "public", next: refusing{next}, gate: g, logger: logger, metrics: newMetrics(), now: now}
+	return &frame{listener: "public", next: refusing{next}, gate: g, warm: new(warm), logger: logger, metrics: newMetrics(), now: now}
 }
 
 type refusing struct{ http.Handler }
@@ -163,3 +165,47 @@ func Connections(most int) (changed func(net.Conn, http.ConnState), closed func(
 	var count atomic.Int64
 	return newConnections(most, &count).changed, count.Load
 }
+
+// atDoor is what refuses in ServeGated: its body says whether the door turned a request away, or the frame behind it.
+type atDoor struct{ http.Handler }
+
+func (atDoor) Refuse(w http.ResponseWriter, r *http.Request, _ error) {
+	by := "frame"
+	if r.RemoteAddr == "" { // net/http sets it
+		by = "door"
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	http.Error(w, by+" "+r.Method+" "+r.URL.Path+" "+enforce.EventFrom(r.Context()).RequestID, http.StatusServiceUnavailable)
+}
+
+// ServeGated serves as a public listener of a node does, one without dialects or with some, until the test ends.
+func ServeGated(t *testing.T, listener net.Listener, next http.Handler, g *Gate, native bool) {
+	n := &node{config: &Config{MaxConnections: 100}, logger: slog.New(slog.DiscardHandler)}
+	f := &frame{listener: "public", next: atDoor{next}, gate: g, warm: &n.warm, logger: n.logger, metrics: newMetrics(), now: time.Now}
+	served, err := n.server(f, f, listener, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served.listener.(*door).native = native
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = served.serve() // ErrServerClosed
+	}()
+	t.Cleanup(func() {
+		_ = served.server.Close()
+		<-done
+	})
+}
+
+// ParseHead is what the door sees of a request.
+func ParseHead(p []byte) (method, path, id string, size int, length int64, ok bool) {
+	h, ok := parseHead(p)
+	return string(h.method), string(h.path), string(h.id), h.size, h.length, ok
+}
+
+// Warm is what runs handlers.
+type Warm = warm
+
+// Do is the one thing that it does.
+func (w *warm) Do(f func()) { w.do(f) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -20,6 +21,7 @@ type frame struct {
 	listener string // "public" or "admin"
 	next     refuser
 	gate     *gate
+	warm     *warm
 	logger   *slog.Logger
 	metrics  *metrics
 	traces   *traces
@@ -30,11 +32,16 @@ type frame struct {
 // ServeHTTP implements http.Handler.
 func (f *frame) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := f.now()
-	event := &enforce.Event{RequestID: requestID(r.Header.Get("X-Request-ID"))}
-	if !f.gate.admit(classOf(f.listener, r.URL.Path)) {
-		f.turnAway(w, r, event, started)
+	if !admittedAtDoor(r.Context()) && !f.gate.admit(classOf(f.listener, r.URL.Path)) {
+		f.turnAway(w, r, started)
 		return
 	}
+	f.warm.do(func() { f.serve(w, r, started) })
+}
+
+// serve serves a request that has a place.
+func (f *frame) serve(w http.ResponseWriter, r *http.Request, started time.Time) {
+	event := &enforce.Event{RequestID: requestID(r.Header.Get("X-Request-ID"))}
 	r, span := f.traces.request(r, f.listener)
 	r = r.WithContext(enforce.WithEvent(r.Context(), event))
 	if len(f.proxies) > 0 {
@@ -56,14 +63,26 @@ func (f *frame) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.next.ServeHTTP(rec, r)
 }
 
-// turnAway answers a request that finds no place in an overload. It costs as little as it can: there is no span, and no line in the log
-// unless it is wanted.
-func (f *frame) turnAway(w http.ResponseWriter, r *http.Request, event *enforce.Event, started time.Time) {
+// turnAway answers a request that finds no place in an overload.
+func (f *frame) turnAway(w http.ResponseWriter, r *http.Request, started time.Time) {
+	event := &enforce.Event{RequestID: requestID(r.Header.Get("X-Request-ID"))}
+	f.refuse(w, r, event)
+	f.turnedAway(r.Context(), event.RequestID, started)
+}
+
+// refuse writes that there is an overload.
+func (f *frame) refuse(w http.ResponseWriter, r *http.Request, event *enforce.Event) {
 	f.headers(w.Header(), r, event)
 	f.next.Refuse(w, r.WithContext(enforce.WithEvent(r.Context(), event)), enforce.ErrOverloaded)
-	took := f.now().Sub(started)
-	f.metrics.request(f.listener, "", http.StatusServiceUnavailable, took)
-	f.logger.DebugContext(r.Context(), "turned away", "request_id", event.RequestID, "listener", f.listener)
+}
+
+// turnedAway counts a request that was turned away. It costs as little as it can: there is no span, and no line in the log unless it is
+// wanted.
+func (f *frame) turnedAway(ctx context.Context, requestID string, started time.Time) {
+	f.metrics.request(f.listener, "", http.StatusServiceUnavailable, f.now().Sub(started))
+	if f.logger.Enabled(ctx, slog.LevelDebug) {
+		f.logger.DebugContext(ctx, "turned away", "request_id", requestID, "listener", f.listener)
+	}
 }
 
 // headers sets what every reply carries; a handler may set its own Cache-Control.

@@ -25,7 +25,7 @@ const (
 	// lastingRequests is how many requests, in queues, must have come meanwhile. A burst has drained by then, however slow the machine is.
 	lastingRequests = 4
 	// placesPart is the part of a queue that may wait while requests are turned away.
-	placesPart = 8
+	placesPart = 20
 )
 
 // class is what shares places in an overload. A flood of one class leaves those of the others free.
@@ -185,6 +185,9 @@ func (g *gate) turnedAway() int64 {
 	}
 	return sum
 }
+
+// overloaded says whether requests are turned away.
+func (g *gate) overloaded() bool { return g.places.Load() != 0 }
 
 // admit says whether a request is served. In an overload it returns when those have come that were there before it.
 func (g *gate) admit(c class) bool {

@@ -95,23 +95,23 @@ func TestInAnOverloadAFewOfEachClassWait(t *testing.T) {
 	}
 	g.look(11, 129, 100)
 	g.want(true, "after the queue has lasted")
-	if served := g.atOnce(500, writ.Decisions); served != 16 {
-		t.Errorf("%d of 500 at once are served, want an eighth of the queue of two cores", served)
+	if served := g.atOnce(500, writ.Decisions); served != 6 {
+		t.Errorf("%d of 500 at once are served, want a twentieth of the queue of two cores", served)
 	}
 	g.others = func() { // who comes while a flood of decisions waits
 		g.others = func() {}
-		for class, want := range map[writ.Class]int{writ.Exempt: 500, writ.Tokens: 16, writ.Management: 16} {
+		for class, want := range map[writ.Class]int{writ.Exempt: 500, writ.Tokens: 6, writ.Management: 6} {
 			if served := g.atOnce(500, class); served != want {
 				t.Errorf("%d of 500 of %s are served, want %d", served, class, want)
 			}
 		}
 	}
 	g.Admit(writ.Decisions)
-	if want := int64(3 * (500 - 16)); g.TurnedAway() != want {
+	if want := int64(3 * (500 - 6)); g.TurnedAway() != want {
 		t.Errorf("%d turned away, want %d", g.TurnedAway(), want)
 	}
-	if served := g.atOnce(16, writ.Decisions); served != 16 {
-		t.Errorf("%d of 16 are served: places are lost", served)
+	if served := g.atOnce(6, writ.Decisions); served != 6 {
+		t.Errorf("%d of 6 are served: places are lost", served)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestAnOverloadEndsWhenTheCoresKeepUp(t *testing.T) {
 		}
 		for range 25 { // bursts with nothing between them
 			g.want(true, "before a quarter of the looks saw nothing wait")
-			g.atOnce(17, writ.Decisions)
+			g.atOnce(7, writ.Decisions)
 			g.look(1, 0, 1)
 		}
 		g.want(false, "whatever was turned away")

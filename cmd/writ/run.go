@@ -45,6 +45,7 @@ type node struct {
 	follower  *storage.Follower
 	auditKey  ed25519.PublicKey
 	gate      *gate
+	warm      warm
 	gaveWay   atomic.Int64 // connections that were closed because there were too many
 	accepting atomic.Bool
 	closers   []closer
@@ -217,13 +218,13 @@ func (n *node) mount(listener string, fallback enforce.Plane, groups []enforce.G
 }
 
 // framed puts a frame around what a listener serves.
-func (n *node) framed(listener string, next refuser) (http.Handler, error) {
+func (n *node) framed(listener string, next refuser) (*frame, error) {
 	trusted, err := parseProxies(n.config.TrustedProxies)
 	if err != nil {
 		return nil, fmt.Errorf("trusted_proxies: %w", err)
 	}
 	return &frame{
-		listener: listener, next: next, gate: n.gate, logger: n.logger, metrics: n.metrics, traces: n.traces, now: n.now, proxies: trusted,
+		listener: listener, next: next, gate: n.gate, warm: &n.warm, logger: n.logger, metrics: n.metrics, traces: n.traces, now: n.now, proxies: trusted,
 	}, nil
 }
 

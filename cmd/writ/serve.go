@@ -17,6 +17,7 @@ import (
 
 	"github.com/writ-authz/writ/cmd/writ/dialects"
 	"github.com/writ-authz/writ/identity"
+	"github.com/writ-authz/writ/policies/enforce"
 )
 
 // Limits of the HTTP servers: a slow or greedy peer holds a connection for so long and no longer.
@@ -237,10 +238,11 @@ func (n *node) servers(at *endpoints) ([]listening, error) {
 	if err != nil {
 		return nil, err
 	}
-	if public, err = n.withBench(public); err != nil {
+	handler, err := n.withBench(public)
+	if err != nil {
 		return nil, err
 	}
-	served, err := n.server(public, at.public, n.config.TLSCertFile, n.config.TLSKeyFile)
+	served, err := n.server(handler, public, at.public, n.config.TLSCertFile, n.config.TLSKeyFile)
 	all := []listening{served}
 	if err != nil {
 		return nil, err
@@ -250,7 +252,7 @@ func (n *node) servers(at *endpoints) ([]listening, error) {
 		if err != nil {
 			return nil, err
 		}
-		if served, err = n.server(admin, at.admin, n.config.AdminTLSCertFile, n.config.AdminTLSKeyFile); err != nil {
+		if served, err = n.server(admin, admin, at.admin, n.config.AdminTLSCertFile, n.config.AdminTLSKeyFile); err != nil {
 			return nil, err
 		}
 		all = append(all, served)
@@ -259,13 +261,24 @@ func (n *node) servers(at *endpoints) ([]listening, error) {
 	return append(all, own...), err
 }
 
-func (n *node) server(handler http.Handler, listener net.Listener, certFile, keyFile string) (listening, error) {
+func (n *node) server(handler http.Handler, front *frame, listener net.Listener, certFile, keyFile string) (listening, error) {
+	open := newConnections(n.config.MaxConnections, &n.gaveWay)
 	l := listening{listener: listener, server: &http.Server{
 		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ConnState: newConnections(n.config.MaxConnections, &n.gaveWay).changed,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ConnContext: withCaller, ConnState: func(conn net.Conn, state http.ConnState) {
+			if c, ok := conn.(*caller); ok {
+				c.changed(state)
+			}
+			open.changed(conn, state)
+		},
 		ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug), // peers that hang up and bad handshakes
 	}}
 	if certFile == "" {
+		_, native := front.next.(*enforce.Listener)
+		l.listener = &door{
+			Listener: listener, frame: front, native: native, quiet: func(conn net.Conn) { open.changed(conn, http.StateIdle) },
+		}
 		return l, nil
 	}
 	pair, err := newCertificate(certFile, keyFile, n.logger)
