@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,13 +51,13 @@ type caller struct {
 	*net.TCPConn
 	door *door
 
-	between  bool   // net/http has nothing yet of the request that it waits for
-	reused   bool   // the connection has had a request: for the first net/http has set deadlines that nobody else may move
-	owed     int64  // bytes of the last request's body that have not come
-	begun    []byte // the first byte of the next request, if net/http has it: it reads one to see whether its client is still there
-	lost     bool   // where requests begin is not known, from here on
-	admitted bool   // the request that net/http has been given has a place
-	renewed  time.Time
+	between bool   // net/http has nothing yet of the request that it waits for
+	reused  bool   // the connection has had a request: for the first net/http has set deadlines that nobody else may move
+	owed    int64  // bytes of the last request's body that have not come
+	begun   []byte // the first byte of the next request, if net/http has it: it reads one to see whether its client is still there
+	lost    bool   // where requests begin is not known, from here on
+	place   class  // of the request that net/http has been given, or exempt
+	renewed time.Time
 }
 
 type callerKey struct{}
@@ -69,21 +70,30 @@ func withCaller(ctx context.Context, conn net.Conn) context.Context {
 	return ctx
 }
 
-// admittedAtDoor says, once, whether the request of this context has a place already.
-func admittedAtDoor(ctx context.Context) bool {
+// placeAtDoor is, once, the place that the request of this context was given at the door, or exempt.
+func placeAtDoor(ctx context.Context) class {
 	c, ok := ctx.Value(callerKey{}).(*caller)
 	if !ok {
-		return false
+		return exempt
 	}
-	admitted := c.admitted
-	c.admitted = false
-	return admitted
+	place := c.place
+	c.place = exempt
+	return place
 }
 
 // changed is told, as ConnState of the server, what net/http does with the connection.
 func (c *caller) changed(state http.ConnState) {
-	if state == http.StateIdle {
+	switch state {
+	case http.StateIdle:
 		c.between, c.reused = true, true
+		c.renewed = time.Time{} // net/http has lifted its write deadline
+	case http.StateClosed:
+	case http.StateNew, http.StateActive, http.StateHijacked:
+		return
+	}
+	if c.place != exempt { // it never came to the frame: it was no request after all, or the server is shutting down
+		c.door.frame.gate.release(c.place)
+		c.place = exempt
 	}
 }
 
@@ -102,7 +112,7 @@ func (c *caller) Read(p []byte) (int, error) {
 			c.lost = true
 			return n, err
 		}
-		c.between, c.admitted = false, false
+		c.between = false
 		given := p[:n]
 		if c.begun != nil {
 			given = append(c.begun, given...)
@@ -110,7 +120,7 @@ func (c *caller) Read(p []byte) (int, error) {
 		h, plain := parseHead(given)
 		c.owed = h.length - int64(len(given)-h.size)
 		c.lost = !plain || c.owed < 0
-		whole := c.begun == nil && c.owed == 0 && !c.lost
+		whole := c.begun == nil && c.owed == 0 && !c.lost && !h.strangeID
 		c.begun = nil
 		if !whole || !c.reused || !c.door.frame.gate.overloaded() {
 			return n, err
@@ -119,7 +129,8 @@ func (c *caller) Read(p []byte) (int, error) {
 		if class == exempt {
 			return n, err
 		}
-		if c.admitted = c.door.frame.gate.admit(class); c.admitted {
+		if c.door.frame.gate.reserve(class) {
+			c.place = class // and stands in line when net/http knows that there is a request
 			return n, err
 		}
 		if err := c.turnAway(h, p[:n]); err != nil {
@@ -163,8 +174,8 @@ func (c *caller) turnAway(h head, request []byte) error {
 
 var sending = sync.Pool{New: func() any { return new([]byte) }}
 
-// refusal is the reply to a request that is turned away. A native one depends on the path and the id of the request alone, and is made
-// once for each path.
+// refusal is the reply to a request that is turned away. A native one depends on the path and, where it is not strange, the id of the
+// request alone, and is made once for each path.
 func (d *door) refusal(h head, id string, request []byte) (*refused, error) {
 	if !d.native { // a dialect may answer in the language of any header
 		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(request)))
@@ -173,18 +184,21 @@ func (d *door) refusal(h head, id string, request []byte) (*refused, error) {
 		}
 		return d.refuse(r, id), nil
 	}
+	path := string(h.path)
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if known := d.known[string(h.path)]; known != nil {
+	known := d.known[path]
+	d.mu.Unlock()
+	if known != nil {
 		return known, nil
 	}
+	known = d.refuse(&http.Request{Method: string(h.method), URL: &url.URL{Path: path}, Header: http.Header{}}, placeholder)
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.known == nil || len(d.known) == knownPaths {
 		d.known = map[string]*refused{}
 	}
-	r := &http.Request{Method: string(h.method), URL: &url.URL{Path: string(h.path)}, Header: http.Header{}}
-	reply := d.refuse(r, placeholder)
-	d.known[r.URL.Path] = reply
-	return reply, nil
+	d.known[path] = known
+	return known, nil
 }
 
 // placeholder is the request id in replies that are made for many.
@@ -219,6 +233,7 @@ func (c *caller) renew(now time.Time) error {
 type head struct {
 	method, path []byte
 	id           []byte // X-Request-ID, or nil
+	strangeID    bool   // it is none that is kept; AuthZEN gives back even such a one
 	size         int    // bytes of the head, with the empty line
 	length       int64  // bytes of the body
 }
@@ -261,15 +276,15 @@ func visible(p []byte) bool {
 }
 
 func (h *head) readFields(fields []byte) (ok bool) {
-	measured := false
+	measured, hosts := false, 0
 	for len(fields) > 0 {
 		var line []byte
 		line, fields, _ = bytes.Cut(fields, crlf)
 		name, value, found := bytes.Cut(line, []byte(":"))
-		if !found || len(name) == 0 || !visible(name) || bytes.ContainsAny(value, "\r\n\x00") {
+		value = bytes.Trim(value, " \t")
+		if !found || !token(name) || bytes.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 			return false
 		}
-		value = bytes.Trim(value, " \t")
 		switch {
 		case bytes.EqualFold(name, []byte("Content-Length")):
 			length, err := strconv.ParseUint(string(value), 10, 31)
@@ -277,9 +292,13 @@ func (h *head) readFields(fields []byte) (ok bool) {
 				return false
 			}
 			h.length, measured = int64(length), true
+		case bytes.EqualFold(name, []byte("Host")):
+			if hosts++; len(value) == 0 || bytes.ContainsFunc(value, func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune(".-_:[]", r) }) {
+				return false
+			}
 		case bytes.EqualFold(name, []byte("X-Request-ID")):
-			if h.id == nil { // as http.Header.Get has it, the first
-				h.id = value
+			if h.id == nil && !h.strangeID { // the first, as http.Header.Get has it
+				h.id, h.strangeID = value, requestID(string(value)) != string(value)
 			}
 		case bytes.EqualFold(name, []byte("Connection")):
 			if !bytes.EqualFold(value, []byte("keep-alive")) {
@@ -289,7 +308,16 @@ func (h *head) readFields(fields []byte) (ok bool) {
 			return false
 		}
 	}
-	return true
+	return hosts == 1
+}
+
+// token says whether a name is one (RFC 9110, section 5.6.2).
+func token(name []byte) bool {
+	return len(name) > 0 && !bytes.ContainsFunc(name, func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r) })
+}
+
+func alphanumeric(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }
 
 // refused is a reply without its date and the id of its request.

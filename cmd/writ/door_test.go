@@ -22,12 +22,14 @@ type doored struct {
 	t       *testing.T
 	address string
 	gate    *writ.Gate
+	server  *http.Server
 	yields  atomic.Int64
+	others  func()             // happens while a request lets others go first
 	slow    chan chan struct{} // takes who is served at /v1/slow, until what it is given is closed
 }
 
 func newDoored(t *testing.T, held, native bool) *doored {
-	d := &doored{t: t, slow: make(chan chan struct{})}
+	d := &doored{t: t, slow: make(chan chan struct{}), others: func() {}}
 	release, taken := make(chan struct{}), make(chan struct{})
 	var holding atomic.Bool
 	d.gate = writ.NewGate(1, func() (int64, int64) { return 100, 1 }, func() {
@@ -36,6 +38,7 @@ func newDoored(t *testing.T, held, native bool) *doored {
 			close(taken)
 			<-release
 		}
+		d.others()
 	}, slog.New(slog.DiscardHandler))
 	d.gate.Look(t.Context(), 1)
 	for range 4 {
@@ -59,7 +62,7 @@ func newDoored(t *testing.T, held, native bool) *doored {
 		t.Fatal(err)
 	}
 	d.address = listener.Addr().String()
-	writ.ServeGated(t, listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	d.server = writ.ServeGated(t, listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Errorf("read the body of %s: %v", r.URL.Path, err)
@@ -174,6 +177,8 @@ func turnsAwayAndKeepsTheConnection(t *testing.T, v *visitor) {
 		if at, err := http.ParseTime(reply.Header.Get("Date")); err != nil || time.Since(at) > time.Hour {
 			t.Errorf("Date: %q: %v", reply.Header.Get("Date"), err)
 		}
+		v.write(strings.Replace(plain, "mine-1", "a/b==", 1)) // an id that AuthZEN gives back, and the log does not take
+		v.want(503, "frame POST /access/v1/evaluation")
 		v.atDoor("GET /access/v1/x?y=z HTTP/1.1\r\nHost: x\r\nconnection: Keep-Alive\r\n\r\n", "GET /access/v1/x")
 		v.write(livez)
 		v.want(200, "served GET /livez")
@@ -286,6 +291,31 @@ func TestWhoIsAdmittedAtTheDoorStandsInLineOnce(t *testing.T) {
 	}
 }
 
+// TestWhoStandsInLineIsInFlight shuts the server down while a request that was admitted at the door lets others go first.
+func TestWhoStandsInLineIsInFlight(t *testing.T) {
+	d := newDoored(t, false, true)
+	v := d.visit()
+	v.write(livez)
+	v.want(200, "served GET /livez")
+	ended := make(chan error, 1)
+	d.others = func() {
+		go func() { ended <- d.server.Shutdown(t.Context()) }()
+		for { // until it has closed what it takes for idle
+			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", d.address)
+			if err != nil {
+				break
+			}
+			conn.Close()
+		}
+		time.Sleep(20 * time.Millisecond) // Shutdown closes the listener first
+	}
+	v.write(plain)
+	v.want(200, "served POST /access/v1/evaluation body")
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestEachRequestHasItsOwnReply sends from many connections at once, through overloads that come and go.
 func TestEachRequestHasItsOwnReply(t *testing.T) {
 	var runnable atomic.Int64
@@ -364,9 +394,11 @@ func TestEachRequestHasItsOwnReply(t *testing.T) {
 // FuzzParseHead holds what the door takes for a plain request to what net/http sees in the same bytes.
 func FuzzParseHead(f *testing.F) {
 	for _, seed := range []string{
-		plain, livez, plain[:len(plain)-1], "GET /a?b HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "GET / HTTP/1.1\r\nConnection: close\r\n\r\n",
-		"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "GET / HTTP/1.1\r\nA: b\n\nGET / HTTP/1.1\r\n\r\n",
-		"GET / HTTP/1.1\r\nA: b\r\n Content-Length: 3\r\n\r\n", "PUT /x HTTP/1.1\r\nContent-Length : 3\r\n\r\nabc", "DELETE //x/y HTTP/1.1\r\n\r\n",
+		plain, livez, plain[:len(plain)-1], "GET /a?b HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: x\r\nA: b\n\nGET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n Content-Length: 3\r\n\r\n",
+		"PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length : 3\r\n\r\nabc", "DELETE //x/y HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: x\r\nX-Request-ID:\r\nX-Request-ID: y\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
 	} {
 		f.Add([]byte(seed))
 	}

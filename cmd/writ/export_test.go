@@ -179,7 +179,7 @@ func (atDoor) Refuse(w http.ResponseWriter, r *http.Request, _ error) {
 }
 
 // ServeGated serves as a public listener of a node does, one without dialects or with some, until the test ends.
-func ServeGated(t *testing.T, listener net.Listener, next http.Handler, g *Gate, native bool) {
+func ServeGated(t *testing.T, listener net.Listener, next http.Handler, g *Gate, native bool) *http.Server {
 	n := &node{config: &Config{MaxConnections: 100}, logger: slog.New(slog.DiscardHandler)}
 	f := &frame{listener: "public", next: atDoor{next}, gate: g, warm: &n.warm, logger: n.logger, metrics: newMetrics(), now: time.Now}
 	served, err := n.server(f, f, listener, "", "")
@@ -196,6 +196,7 @@ func ServeGated(t *testing.T, listener net.Listener, next http.Handler, g *Gate,
 		_ = served.server.Close()
 		<-done
 	})
+	return served.server
 }
 
 // ParseHead is what the door sees of a request.

@@ -32,7 +32,9 @@ type frame struct {
 // ServeHTTP implements http.Handler.
 func (f *frame) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := f.now()
-	if !admittedAtDoor(r.Context()) && !f.gate.admit(classOf(f.listener, r.URL.Path)) {
+	if place := placeAtDoor(r.Context()); place != exempt {
+		f.gate.standInLine(place)
+	} else if !f.gate.admit(classOf(f.listener, r.URL.Path)) {
 		f.turnAway(w, r, started)
 		return
 	}

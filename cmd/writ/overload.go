@@ -194,17 +194,33 @@ func (g *gate) admit(c class) bool {
 	if c == exempt {
 		return true
 	}
-	g.came.Add(1)
-	places := g.places.Load()
-	if places == 0 {
+	if !g.overloaded() {
+		g.came.Add(1)
 		return true
 	}
-	if g.waiting[c].Add(1) > places {
-		g.waiting[c].Add(-1)
+	if !g.reserve(c) {
+		return false
+	}
+	g.standInLine(c)
+	return true
+}
+
+// reserve gives a request a place in an overload, if there is one. It is given back by standInLine or release.
+func (g *gate) reserve(c class) bool {
+	g.came.Add(1)
+	places := g.places.Load() // 0 when the overload has just ended
+	if g.waiting[c].Add(1) > places && places != 0 {
+		g.release(c)
 		g.shed[c].Add(1)
 		return false
 	}
-	g.yield()
-	g.waiting[c].Add(-1)
 	return true
 }
+
+// standInLine lets everything go first that is there, and gives the place back.
+func (g *gate) standInLine(c class) {
+	g.yield()
+	g.release(c)
+}
+
+func (g *gate) release(c class) { g.waiting[c].Add(-1) }

@@ -1,6 +1,9 @@
 package main
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
 // mostWarm is how many goroutines are kept for the next requests.
 const mostWarm = 64
@@ -15,17 +18,26 @@ type warm struct {
 
 type worker struct {
 	work chan func()
-	done chan any // what the work panicked with, or nil
+	done chan outcome
+}
+
+// outcome is how work has ended.
+type outcome struct {
+	cause any  // what it panicked with, or nil
+	gone  bool // it has ended its goroutine
 }
 
 // do runs f and returns when it has ended. A panic of f is one of do. It never waits for others.
 func (w *warm) do(f func()) {
 	runs := w.take()
 	runs.work <- f
-	cause := <-runs.done
+	ended := <-runs.done
+	if ended.gone {
+		runtime.Goexit()
+	}
 	w.put(runs)
-	if cause != nil {
-		panic(cause)
+	if ended.cause != nil {
+		panic(ended.cause)
 	}
 }
 
@@ -37,7 +49,7 @@ func (w *warm) take() *worker {
 		w.idle = w.idle[:last]
 		return runs
 	}
-	runs := &worker{work: make(chan func()), done: make(chan any)}
+	runs := &worker{work: make(chan func()), done: make(chan outcome)}
 	go runs.run()
 	return runs
 }
@@ -55,12 +67,18 @@ func (w *warm) put(runs *worker) {
 
 func (w *worker) run() {
 	for f := range w.work {
-		w.done <- w.guarded(f)
+		w.runOne(f)
 	}
 }
 
-func (*worker) guarded(f func()) (cause any) {
-	defer func() { cause = recover() }()
+func (w *worker) runOne(f func()) {
+	ended := outcome{gone: true}
+	defer func() {
+		if cause := recover(); cause != nil {
+			ended = outcome{cause: cause}
+		}
+		w.done <- ended
+	}()
 	f()
-	return nil
+	ended.gone = false
 }

@@ -59,3 +59,19 @@ func TestAPanicIsThatOfWhoAsked(t *testing.T) {
 		t.Error("nothing runs after a panic")
 	}
 }
+
+func TestAGoroutineThatEndsIsNotUsedAgain(t *testing.T) {
+	var w writ.Warm
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.Do(runtime.Goexit)
+		t.Error("the goroutine that asked goes on")
+	}()
+	<-ended
+	ran := false
+	w.Do(func() { ran = true })
+	if !ran {
+		t.Error("nothing runs afterwards")
+	}
+}
