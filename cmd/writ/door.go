@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/writ-authz/writ/cmd/writ/dialects"
 	"github.com/writ-authz/writ/policies/enforce"
 )
 
@@ -206,13 +207,13 @@ var placeholder = rand.Text()
 
 // refuse has the frame refuse a request of this id.
 func (d *door) refuse(r *http.Request, id string) *refused {
-	w := &inMemory{header: http.Header{}}
+	w := dialects.NewRecorder()
 	d.frame.refuse(w, r, &enforce.Event{RequestID: id})
-	reply := &refused{status: w.status, length: w.body.Len(), ids: bytes.Count(w.body.Bytes(), []byte(id)), idLength: len(id)}
+	reply := &refused{status: w.Status, length: w.Body.Len(), ids: bytes.Count(w.Body.Bytes(), []byte(id)), idLength: len(id)}
 	var rest bytes.Buffer
-	_ = w.header.WriteSubset(&rest, ownFields) // into memory
+	_ = w.Header().WriteSubset(&rest, ownFields) // into memory
 	rest.Write(crlf)
-	rest.Write(w.body.Bytes())
+	rest.Write(w.Body.Bytes())
 	reply.rest = bytes.Split(rest.Bytes(), []byte(id))
 	return reply
 }
@@ -346,27 +347,4 @@ func (r *refused) render(to []byte, now time.Time, id string) []byte {
 		to = append(to, part...)
 	}
 	return to
-}
-
-// inMemory is an http.ResponseWriter into memory.
-type inMemory struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-// Header implements http.ResponseWriter.
-func (g *inMemory) Header() http.Header { return g.header }
-
-// WriteHeader implements http.ResponseWriter.
-func (g *inMemory) WriteHeader(status int) {
-	if g.status == 0 {
-		g.status = status
-	}
-}
-
-// Write implements http.ResponseWriter.
-func (g *inMemory) Write(p []byte) (int, error) {
-	g.WriteHeader(http.StatusOK)
-	return g.body.Write(p)
 }

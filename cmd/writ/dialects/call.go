@@ -248,14 +248,14 @@ func (c *Call) send(method, path string, query url.Values, kind string, body []b
 		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Host: given.Host, RemoteAddr: given.RemoteAddr,
 		RequestURI: target.RequestURI(), TLS: given.TLS,
 	}).WithContext(given.Context())
-	w := &recorder{header: http.Header{}}
+	w := NewRecorder()
 	c.native.ServeHTTP(w, request)
 	return c.answered(w)
 }
 
 // answered takes in a native reply.
-func (c *Call) answered(w *recorder) (*Answer, error) {
-	answer := &Answer{Status: w.status, Header: w.header, Body: w.body.Bytes()}
+func (c *Call) answered(w *Recorder) (*Answer, error) {
+	answer := &Answer{Status: w.Status, Header: w.header, Body: w.Body.Bytes()}
 	if answer.Status == 0 {
 		answer.Status = http.StatusOK
 	}
@@ -300,25 +300,28 @@ func (c *Call) write(w http.ResponseWriter, reply Reply) {
 	_, _ = w.Write(body) // the client is gone if this fails; there is nobody to tell
 }
 
-// recorder keeps a native reply.
-type recorder struct {
+// Recorder is an http.ResponseWriter that keeps a reply in memory.
+type Recorder struct {
+	Status int // 0 until there is one
+	Body   bytes.Buffer
 	header http.Header
-	status int
-	body   bytes.Buffer
 }
 
+// NewRecorder keeps nothing yet.
+func NewRecorder() *Recorder { return &Recorder{header: http.Header{}} }
+
 // Header implements http.ResponseWriter.
-func (w *recorder) Header() http.Header { return w.header }
+func (w *Recorder) Header() http.Header { return w.header }
 
 // WriteHeader implements http.ResponseWriter.
-func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 && status >= http.StatusOK {
-		w.status = status
+func (w *Recorder) WriteHeader(status int) {
+	if w.Status == 0 && status >= http.StatusOK {
+		w.Status = status
 	}
 }
 
 // Write implements http.ResponseWriter.
-func (w *recorder) Write(p []byte) (int, error) {
+func (w *Recorder) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
-	return w.body.Write(p)
+	return w.Body.Write(p)
 }

@@ -100,7 +100,7 @@ func (m *Mounted) Refuse(w http.ResponseWriter, r *http.Request, native func(htt
 	call.requestID = w.Header().Get("X-Request-Id")
 	_, err := m.match(call)
 	if err == nil {
-		refusal := &recorder{header: http.Header{}}
+		refusal := NewRecorder()
 		native(refusal)
 		_, err = call.answered(refusal)
 	}
