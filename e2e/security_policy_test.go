@@ -173,6 +173,7 @@ func TestSS05WhatIsTooLargeIsRefused(t *testing.T) {
 
 // TestSL01TheConnectionStringIsInNoLog starts the server with a database that it cannot reach or read, and looks for the password.
 func TestSL01TheConnectionStringIsInNoLog(t *testing.T) {
+	t.Parallel() // it waits for a database that does not come
 	kek := filepath.Join(t.TempDir(), "kek")
 	for name, uri := range map[string]string{
 		"nobody there":   "mongodb://writ:PASSWORD@127.0.0.1:1/writ?serverSelectionTimeoutMS=200",

@@ -92,7 +92,7 @@ func (c *cli) verifyAudit(ctx context.Context, in auditInput, read func() source
 		}
 		return identity.VerifyTrail(ctx, exported{in.file}, evidence)
 	}
-	store, sealer, err := openAudited(ctx, read(), c.now)
+	store, sealer, err := c.openAudited(ctx, read())
 	if err != nil {
 		return nil, err
 	}
@@ -110,12 +110,12 @@ func (c *cli) verifyAudit(ctx context.Context, in auditInput, read func() source
 }
 
 // openAudited opens a store that is there, and its seal. It makes nothing: what it would make, it could not verify.
-func openAudited(ctx context.Context, src sources, now func() time.Time) (storage.Store, *seal.Sealer, error) {
+func (c *cli) openAudited(ctx context.Context, src sources) (storage.Store, *seal.Sealer, error) {
 	config, _, err := loadConfig(src)
 	if err != nil {
 		return nil, nil, err
 	}
-	store, err := openFilled(ctx, config, now)
+	store, err := c.openFilled(ctx, config)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,13 +127,13 @@ func openAudited(ctx context.Context, src sources, now func() time.Time) (storag
 }
 
 // openFilled opens a store on which a server has run, and makes none.
-func openFilled(ctx context.Context, config *Config, now func() time.Time) (storage.Store, error) {
+func (c *cli) openFilled(ctx context.Context, config *Config) (storage.Store, error) {
 	if config.MongoDBURI == "" {
 		if _, err := os.Stat(config.DataDir); err != nil {
 			return nil, fmt.Errorf("data_dir: %w; name the directory of the store", plain(err))
 		}
 	}
-	store, err := openStore(ctx, config, now)
+	store, err := openStore(ctx, config, c.now, c.say)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -254,7 +254,7 @@ encryption key. Keep the public half where you will verify: a key that comes fro
 A running server also says it in its log when it starts (audit_key). It works on the store itself, as writ audit verify does.`,
 		Example: "  writ audit key --data-dir /var/lib/writ",
 	}, func(cmd *cobra.Command, _ []string) error {
-		store, sealer, err := openAudited(cmd.Context(), read(), c.now)
+		store, sealer, err := c.openAudited(cmd.Context(), read())
 		if err != nil {
 			return err
 		}

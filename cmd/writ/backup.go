@@ -122,7 +122,7 @@ is, with their mongodb_uri. It prints the manifest: what there is of each kind, 
 		if err != nil {
 			return err
 		}
-		store, err := openFilled(cmd.Context(), config, c.now)
+		store, err := c.openFilled(cmd.Context(), config)
 		if err != nil {
 			return err
 		}

@@ -82,9 +82,12 @@ func (c *cli) run(ctx context.Context, args []string) int {
 // complain prints an error as one line.
 func (c *cli) complain(err error) {
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(c.stderr, "writ: "+strings.Join(strings.Fields(text), " "))
+		c.say(strings.Join(strings.Fields(text), " "))
 	}
 }
+
+// say prints a line beside what the command prints.
+func (c *cli) say(text string) { fmt.Fprintln(c.stderr, "writ: "+text) }
 
 func (c *cli) root() *cobra.Command {
 	root := c.parent("writ", "Authorization server: OAuth tokens, identities, and decisions by policy", c.commands()...)

@@ -158,7 +158,7 @@ func (c *cli) restore(ctx context.Context, config *Config, b *backup, verify boo
 func (c *cli) fill(
 	ctx context.Context, config *Config, b *backup, manifest *backupManifest, sealer *seal.Sealer, p *progress,
 ) (*identity.AuditReport, error) {
-	store, err := openStore(ctx, config, c.now)
+	store, err := openStore(ctx, config, c.now, c.say)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}

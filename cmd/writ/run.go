@@ -85,7 +85,7 @@ func (c *cli) openNode(ctx context.Context, config *Config, logger *slog.Logger)
 	if err = n.openDecisionLog(c.stdout, c.stderr); err != nil {
 		return nil, err
 	}
-	if n.store, err = openStore(ctx, config, now); err != nil {
+	if n.store, err = openStore(ctx, config, now, func(text string) { logger.Warn(text) }); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	if remote, can := n.store.(storage.Remote); can {
@@ -279,10 +279,10 @@ func (n *node) openBreaches() (identity.Breaches, error) {
 	return list, nil
 }
 
-// openStore opens the one store that the configuration names.
-func openStore(ctx context.Context, config *Config, now func() time.Time) (storage.Store, error) {
+// openStore opens the one store that the configuration names, and tells waiting if that takes long.
+func openStore(ctx context.Context, config *Config, now func() time.Time, waiting func(text string)) (storage.Store, error) {
 	if config.MongoDBURI != "" {
-		return mongo.Open(ctx, mongo.Config{URI: config.MongoDBURI, Now: now})
+		return mongo.Open(ctx, mongo.Config{URI: config.MongoDBURI, Now: now, Waiting: waiting})
 	}
 	return sqlite.Open(ctx, sqlite.Config{Dir: config.DataDir, Now: now})
 }

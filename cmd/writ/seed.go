@@ -38,7 +38,7 @@ Profiles: ` + seedProfileText() + `.`,
 			return err
 		}
 		ctx := cmd.Context()
-		store, err := openStore(ctx, config, c.now)
+		store, err := openStore(ctx, config, c.now, c.say)
 		if err != nil {
 			return fmt.Errorf("store: %w", err)
 		}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
@@ -86,7 +87,7 @@ func refusal(err error) mongo.ServerError {
 }
 
 // unreachable says why the first command did not get its answer, and what to do.
-func unreachable(err error) error {
+func unreachable(err error, patience time.Duration) error {
 	answer := refusal(err)
 	switch {
 	case answer != nil && (answer.HasErrorCode(codeAuthenticationFailed) || answer.HasErrorCode(codeAtlasError)),
@@ -96,7 +97,7 @@ func unreachable(err error) error {
 		return errors.New("the server wants credentials; put user and password into the connection string")
 	}
 	return fmt.Errorf("no primary answered within %s; check that the server runs, its address and the name of the replica set: "+
-		"%w: %s", startWithin, storage.ErrUnavailable, err.Error())
+		"%w: %s", patience, storage.ErrUnavailable, err.Error())
 }
 
 // forbidden names the missing right where that is what err is about.

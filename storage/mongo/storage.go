@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +28,9 @@ const (
 	// Both give way to what the connection string says.
 	selectWithin = 2 * time.Second
 	callTimeout  = 5 * time.Second
-	// startWithin is how long Open waits for a server that is just starting too.
-	startWithin = 10 * time.Second
+	// startWithin is how long Open waits, unless it is told: an election alone may take twelve seconds with MongoDB's defaults
+	// (https://www.mongodb.com/docs/manual/core/replica-set-elections/), and a node that gives up is started in vain until it is over.
+	startWithin = 30 * time.Second
 	// leastWire is the wire version of MongoDB 6.0, the oldest release whose snapshots and index limits the store counts on.
 	leastWire = 17
 )
@@ -41,6 +43,10 @@ type Config struct {
 	Now func() time.Time
 	// Kinds are the collections to keep; nil is storage.Kinds().
 	Kinds []storage.Kind
+	// StartWithin is how long Open waits for a primary, of servers that are just starting too or elect one; 0 is 30 seconds.
+	StartWithin time.Duration
+	// Waiting is told once, in words for whoever runs it, if Open has to wait; it may be nil.
+	Waiting func(text string)
 }
 
 // Store is a storage.Store in one database of a replica set.
@@ -98,8 +104,15 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		defer cancel()
 		return client.Disconnect(ctx)
 	}
-	if err := s.open(ctx, kinds); err != nil {
-		return nil, errors.Join(fmt.Errorf("open MongoDB at %s: %w", strings.Join(parsed.Hosts, ","), err), s.disconnect())
+	hosts := strings.Join(parsed.Hosts, ",")
+	patience := cmp.Or(cfg.StartWithin, startWithin)
+	wait := sync.OnceFunc(func() {
+		if cfg.Waiting != nil {
+			cfg.Waiting(fmt.Sprintf("no primary of MongoDB at %s answers yet; waiting for one up to %s", hosts, patience))
+		}
+	})
+	if err := s.open(ctx, kinds, patience, wait); err != nil {
+		return nil, errors.Join(fmt.Errorf("open MongoDB at %s: %w", hosts, err), s.disconnect())
 	}
 	return s, nil
 }
@@ -129,16 +142,16 @@ func clientOptions(uri string) *options.ClientOptions {
 		SetRetryReads(true)
 }
 
-func (s *Store) open(ctx context.Context, kinds []storage.Kind) error {
-	if err := s.greet(ctx); err != nil {
+func (s *Store) open(ctx context.Context, kinds []storage.Kind, patience time.Duration, wait func()) error {
+	if err := s.greet(ctx, patience, wait); err != nil {
 		return err
 	}
 	return s.prepareSchema(ctx, kinds)
 }
 
-// greet asks the server what it is, and waits for one that is not up yet.
-func (s *Store) greet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startWithin)
+// greet asks the server what it is. It calls wait whenever it goes on waiting for one that is not up yet.
+func (s *Store) greet(ctx context.Context, patience time.Duration, wait func()) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var hello struct {
 		SetName string `bson:"setName"`
@@ -151,8 +164,9 @@ func (s *Store) greet(ctx context.Context) error {
 			break
 		}
 		if waiting := new(topology.ServerSelectionError); !errors.As(err, waiting) || ctx.Err() != nil {
-			return unreachable(err)
+			return unreachable(err, patience)
 		}
+		wait()
 	}
 	switch {
 	case hello.Message == "isdbgrid":

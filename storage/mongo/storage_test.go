@@ -55,6 +55,7 @@ func TestSL01StartUpErrorsSayWhatToDo(t *testing.T) {
 	}
 	nobody := closed.Addr().String()
 	closed.Close()
+	const soon = 3 * time.Second // nobody comes
 	for name, c := range map[string]struct {
 		args []string
 		uri  string // with ADDRESS for the stand-in's
@@ -98,7 +99,7 @@ func TestSL01StartUpErrorsSayWhatToDo(t *testing.T) {
 				}
 				uri = strings.ReplaceAll(uri, "ADDRESS", address)
 			}
-			store, err := writmongo.Open(t.Context(), writmongo.Config{URI: uri, Now: time.Now})
+			store, err := writmongo.Open(t.Context(), writmongo.Config{URI: uri, Now: time.Now, StartWithin: soon})
 			if err == nil {
 				store.Close()
 				t.Fatal("it opened")
@@ -112,6 +113,41 @@ func TestSL01StartUpErrorsSayWhatToDo(t *testing.T) {
 				t.Errorf("%q tells a credential or has several lines", err)
 			}
 		})
+	}
+}
+
+// TestOpenWaitsForAServerThatStartsToo opens a store before its server is there, which it says once and without credentials.
+func TestOpenWaitsForAServerThatStartsToo(t *testing.T) {
+	needStandIn(t)
+	held, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := held.Addr().String()
+	held.Close()
+	var said []string
+	started := make(chan func(), 1)
+	store, err := writmongo.Open(t.Context(), writmongo.Config{
+		URI: "mongodb://" + address + "/writ?replicaSet=mongowire&appName=canary-app", Now: time.Now, Waiting: func(text string) {
+			said = append(said, text)
+			time.AfterFunc(3*time.Second, func() { // after it has asked in vain once more
+				_, stop, err := standIn(context.WithoutCancel(t.Context()), "--listen", address)
+				if err != nil {
+					t.Error(err)
+				}
+				started <- stop
+			})
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer (<-started)()
+	if err := store.Close(); err != nil {
+		t.Error(err)
+	}
+	if len(said) != 1 || !strings.Contains(said[0], address) || strings.Contains(said[0], "canary") {
+		t.Errorf("it said %q, want one line with the address alone", said)
 	}
 }
 
