@@ -222,7 +222,7 @@ func TestSeedL14ARefreshTokenEndsItsSession(t *testing.T) {
 	successor := next.text("refresh_token")
 	w.refreshed(successor) // ends the grace of the first one
 	for name, token := range map[string]string{
-		"used up": used, "forged": successor[:len(successor)-2] + "AA", "truncated": successor[:len(successor)-1], "bare": "writ_rt_",
+		"used up": used, "forged": otherAt(successor, len(successor)-2), "truncated": successor[:len(successor)-1], "bare": "writ_rt_",
 	} {
 		t.Run(name, func(t *testing.T) { w.want(w.end("", token), http.StatusBadRequest, "invalid_request") })
 	}
