@@ -305,24 +305,27 @@ func (k *keys) newKeyRecord(ring, algorithm, state string) (*storage.Key, error)
 
 // newPair makes a key pair, fills in the public half, and returns the private one as a JWK.
 func (k *keys) newPair(record *storage.Key) ([]byte, error) {
-	var private any
-	var err error
-	switch record.Algorithm {
-	case algRS256:
-		private, err = rsa.GenerateKey(k.rand, rsaBits)
-	case algEdDSA:
-		_, private, err = ed25519.GenerateKey(k.rand)
-	default:
-		private, err = ecdsa.GenerateKey(elliptic.P256(), k.rand)
-	}
-	if err != nil {
-		return nil, err
-	}
-	jwk := jose.JSONWebKey{Key: private, Algorithm: record.Algorithm, Use: "sig"}
-	if jwk.KeyID, err = thumbprint(jwk); err != nil {
-		return nil, err
+	jwk := jose.JSONWebKey{Algorithm: record.Algorithm, Use: "sig"}
+	// One thumbprint in sixty-four begins with a hyphen, and a command line would take such a kid for flags: another pair, then.
+	for jwk.KeyID == "" || strings.HasPrefix(jwk.KeyID, "-") {
+		var err error
+		switch record.Algorithm {
+		case algRS256:
+			jwk.Key, err = rsa.GenerateKey(k.rand, rsaBits)
+		case algEdDSA:
+			_, jwk.Key, err = ed25519.GenerateKey(k.rand)
+		default:
+			jwk.Key, err = ecdsa.GenerateKey(elliptic.P256(), k.rand)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if jwk.KeyID, err = thumbprint(jwk); err != nil {
+			return nil, err
+		}
 	}
 	record.ID = jwk.KeyID
+	var err error
 	if record.Public, err = jwk.Public().MarshalJSON(); err != nil {
 		return nil, err
 	}

@@ -128,8 +128,8 @@ func (c *cli) keysRetireCommand() *cobra.Command {
 		Short: "End a key at once, and all that it made",
 		Long: `End a key that must not be trusted any longer. Every token that it made is refused from now on, here at once, and by resource
 servers that verify tokens themselves when they next fetch the JWKS. The secret half is deleted. If the key is the active one, the next
-one succeeds it, or a new one where none waits. Needs keys:write.`,
-		Example: "  writ keys retire 5m4Yp2Gf0sXqJxv1mF2bqkq2r6dVZ5yqkW8Q8b0uQ9E",
+one succeeds it, or a new one where none waits. A KID that begins with a hyphen, as new ones do not, goes after --. Needs keys:write.`,
+		Example: "  writ keys retire 5m4Yp2Gf0sXqJxv1mF2bqkq2r6dVZ5yqkW8Q8b0uQ9E\n  writ keys retire -- -m4Yp2Gf0sXqJxv1mF2bqkq2r6dVZ5yqkW8Q8b0uQ9E",
 	}, func(cmd *cobra.Command, args []string) error {
 		r, err := server()
 		if err != nil {
