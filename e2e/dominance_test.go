@@ -35,7 +35,7 @@ func TestSeedG07DominanceEverywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for round := uint64(0); total.actions < want && !t.Failed(); round++ {
+	for round := uint64(0); (total.actions < want || total.rare() && total.actions < 3*want) && !t.Failed(); round++ {
 		withFlags(t, map[string]string{
 			"rapid.seed": strconv.FormatUint(first+round, 10), "rapid.checks": "5", "rapid.steps": "100", "rapid.shrinktime": shrinking(),
 			"rapid.nofailfile": "true",
@@ -49,9 +49,9 @@ func TestSeedG07DominanceEverywhere(t *testing.T) {
 	if total.late > total.actions/20 {
 		t.Errorf("%d requests came too late", total.late)
 	}
-	if total.accepted < total.actions/10 || total.strict < total.actions/20 || total.lists == 0 || total.imported < total.actions/100 || total.plans == 0 {
-		t.Errorf("%d of %d actions were accepted, %d refused for more than the want of the right, %d lists read, %d objects imported: they say little",
-			total.accepted, total.actions, total.strict, total.lists, total.imported)
+	if total.accepted < total.actions/10 || total.strict < total.actions/20 || total.lists == 0 || total.rare() {
+		t.Errorf("%d of %d actions were accepted, %d refused for more than the want of the right, %d lists read, %d objects imported, %d plans: they say little",
+			total.accepted, total.actions, total.strict, total.lists, total.imported, total.plans)
 	}
 }
 

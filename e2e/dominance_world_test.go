@@ -47,6 +47,9 @@ const (
 // tally counts what was tried.
 type tally struct{ actions, accepted, refused, lists, strict, late, imported, plans int }
 
+// rare tells whether what is seldom played, imports and the plans of some, was played too seldom to say something.
+func (y *tally) rare() bool { return y.imported < y.actions/100 || y.plans == 0 }
+
 // call does one request. On a busy machine a decision may come too late, which says nothing: the request is sent again.
 func (p *play) call(method, path, auth string, body any) reply {
 	p.t.Helper()

@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -364,20 +367,31 @@ func onMongoDB(t *testing.T) {
 	leftOut(t, suite.store != "mongo", "the embedded store is for one node: E2E_STORE=mongo runs it")
 }
 
+// nextPort goes through the ports below those that systems give out themselves (from 32768 on Linux, from 49152 elsewhere), so that nobody
+// is given one that was found free here and is about to be listened at, or is between two runs of a server. Processes begin anywhere.
+var nextPort = rand.Int64N(ports)
+
+const firstPort, ports = 10000, 22000
+
+// freePorts are two loopback addresses that nobody listens at; none is told twice until all were.
 func freePorts() (public, admin string, err error) {
 	var out []string
-	for len(out) < 2 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", "", err
+	for range ports {
+		address := net.JoinHostPort("127.0.0.1", strconv.FormatInt(firstPort+atomic.AddInt64(&nextPort, 1)%ports, 10))
+		l, err := net.Listen("tcp", address)
+		if err != nil { // somebody listens
+			continue
 		}
-		defer l.Close() // all stay open until both are known, so that they differ
+		l.Close()
 		// What listens at an address that was Writ's before, such as a dialect, would be held to Writ's documents.
-		if address := l.Addr().String(); !exchanges.knows(address) {
+		if !exchanges.knows(address) {
 			out = append(out, address)
 		}
+		if len(out) == 2 {
+			return out[0], out[1], nil
+		}
 	}
-	return out[0], out[1], nil
+	return "", "", fmt.Errorf("of the ports from %d to %d not two are free", firstPort, firstPort+ports-1)
 }
 
 func appendTo(file string) (*os.File, error) {

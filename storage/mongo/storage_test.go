@@ -3,7 +3,9 @@ package mongo_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,12 +51,7 @@ func TestDescribeNamesTheServerWithoutCredentials(t *testing.T) {
 // TestSL01StartUpErrorsSayWhatToDo holds every refusal at the start to its words: one line, an advice, no credentials.
 func TestSL01StartUpErrorsSayWhatToDo(t *testing.T) {
 	needStandIn(t)
-	closed, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := closed.Addr().String()
-	closed.Close()
+	const nobody = "127.0.0.1:1"
 	const soon = 3 * time.Second // nobody comes
 	for name, c := range map[string]struct {
 		args []string
@@ -119,12 +116,7 @@ func TestSL01StartUpErrorsSayWhatToDo(t *testing.T) {
 // TestOpenWaitsForAServerThatStartsToo opens a store before its server is there, which it says once and without credentials.
 func TestOpenWaitsForAServerThatStartsToo(t *testing.T) {
 	needStandIn(t)
-	held, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := held.Addr().String()
-	held.Close()
+	address := free(t)
 	var said []string
 	started := make(chan func(), 1)
 	store, err := writmongo.Open(t.Context(), writmongo.Config{
@@ -149,6 +141,20 @@ func TestOpenWaitsForAServerThatStartsToo(t *testing.T) {
 	if len(said) != 1 || !strings.Contains(said[0], address) || strings.Contains(said[0], "canary") {
 		t.Errorf("it said %q, want one line with the address alone", said)
 	}
+}
+
+// free returns an address that nobody listens at, nor will for a while: systems give out no port that is as low.
+func free(t *testing.T) string {
+	t.Helper()
+	for range 1000 {
+		address := "127.0.0.1:" + strconv.Itoa(10000+rand.IntN(22000))
+		if l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address); err == nil {
+			l.Close()
+			return address
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 func TestOpenGivesUpWithItsContext(t *testing.T) {
