@@ -175,6 +175,7 @@ func TestKeysCommands(t *testing.T) {
 		t.Errorf("retired twice: %s", said)
 	}
 	run(root, 1, "retire", "none")
+	run(root, 1, "retire", "--", "-none") // asked for, and not found
 	run(root, 1, "rotate", "--ring", "signing")
 	run(root, 2, "retire")
 	run(root, 2, "list", "--output", "xml")

@@ -306,18 +306,10 @@ func (k *keys) newKeyRecord(ring, algorithm, state string) (*storage.Key, error)
 // newPair makes a key pair, fills in the public half, and returns the private one as a JWK.
 func (k *keys) newPair(record *storage.Key) ([]byte, error) {
 	jwk := jose.JSONWebKey{Algorithm: record.Algorithm, Use: "sig"}
+	var err error
 	// One thumbprint in sixty-four begins with a hyphen, and a command line would take such a kid for flags: another pair, then.
 	for jwk.KeyID == "" || strings.HasPrefix(jwk.KeyID, "-") {
-		var err error
-		switch record.Algorithm {
-		case algRS256:
-			jwk.Key, err = rsa.GenerateKey(k.rand, rsaBits)
-		case algEdDSA:
-			_, jwk.Key, err = ed25519.GenerateKey(k.rand)
-		default:
-			jwk.Key, err = ecdsa.GenerateKey(elliptic.P256(), k.rand)
-		}
-		if err != nil {
+		if jwk.Key, err = k.newPrivate(record.Algorithm); err != nil {
 			return nil, err
 		}
 		if jwk.KeyID, err = thumbprint(jwk); err != nil {
@@ -325,11 +317,22 @@ func (k *keys) newPair(record *storage.Key) ([]byte, error) {
 		}
 	}
 	record.ID = jwk.KeyID
-	var err error
 	if record.Public, err = jwk.Public().MarshalJSON(); err != nil {
 		return nil, err
 	}
 	return jwk.MarshalJSON()
+}
+
+func (k *keys) newPrivate(algorithm string) (key any, err error) {
+	switch algorithm {
+	case algRS256:
+		return rsa.GenerateKey(k.rand, rsaBits)
+	case algEdDSA:
+		_, key, err = ed25519.GenerateKey(k.rand)
+		return key, err
+	default:
+		return ecdsa.GenerateKey(elliptic.P256(), k.rand)
+	}
 }
 
 // newSecret makes a secret key. It has no public half that could name it, so its id is random.
