@@ -115,12 +115,8 @@ func TestH17CursorsAreOfOneListWithItsFilters(t *testing.T) {
 	w.root().put("/v1/groups/a", `{"name":"x"}`).is(201)
 	w.root().put("/v1/groups/g00", `{"name":"x"}`).is(201)
 	equal(t, "behind the cursor", w.root().get("/v1/groups?limit=100&after="+next).is(200).ids("id"), "g00 g1 g2 g3")
-	edited := "A" + next[1:]
-	if edited == next {
-		edited = "B" + next[1:]
-	}
 	for _, path := range []string{
-		"/v1/roles?after=" + next, "/v1/groups?tenant=t1&after=" + next, "/v1/groups?after=" + edited, "/v1/groups?after=nonsense",
+		"/v1/roles?after=" + next, "/v1/groups?tenant=t1&after=" + next, "/v1/groups?after=" + changedToken(next), "/v1/groups?after=nonsense",
 		"/v1/groups?after=", "/v1/groups?after=" + next + "A",
 	} {
 		r := w.root().get(path).want(400, "unknown_cursor")
